@@ -1,0 +1,3 @@
+//! The `cefgate` command.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Mapping files: from text to a flat program that turns a record into events.
+
+pub mod ast;
+pub mod diagnostic;
