@@ -2,3 +2,6 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod expr;
+pub mod place;
+pub mod vocabulary;
