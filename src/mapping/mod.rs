@@ -4,4 +4,5 @@ pub mod ast;
 pub mod diagnostic;
 pub mod expr;
 pub mod place;
+pub mod tree;
 pub mod vocabulary;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mapping::ast::Op;
 use crate::mapping::ast::Span;
 
 fn text(source: &str) -> Text<'_> {

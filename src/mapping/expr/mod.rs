@@ -16,15 +16,19 @@
 //! Inside text a quote is written twice: `'it''s'`. There are no other escapes, so a backslash is a backslash.
 //! Whether words, variables and tables exist is not asked here: see `check`.
 
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while, take_while1};
-use nom::character::complete::{char, multispace0};
-use nom::combinator::{cut, opt, recognize, verify};
-use nom::multi::many0;
-use nom::sequence::{preceded, terminated};
-use nom::{IResult, Parser};
+mod condition;
+mod token;
 
-use super::ast::{Arg, Cond, Expr, Op, Path, Piece, Root, Source, Spanned, Step, Transform};
+use nom::Parser;
+use nom::character::complete::{char, multispace0};
+use nom::combinator::{opt, verify};
+use nom::sequence::terminated;
+
+use self::condition::after_condition;
+use self::token::{
+    Fault, Parsed, blank, close, failure, found, is_name, name, number, quoted, step_name, word,
+};
+use super::ast::{Arg, Cond, Expr, Path, Piece, Root, Source, Spanned, Step, Transform};
 use super::diagnostic::{Diagnostic, EXPRESSION};
 use super::place::Text;
 
@@ -252,77 +256,6 @@ impl<'a> Grammar<'a> {
         }
     }
 
-    fn cond(self, input: &'a str) -> Parsed<'a, Cond> {
-        let (rest, first) = self.and(blank(input))?;
-        let more =
-            preceded((multispace0, |input| keyword(input, "or"), multispace0), cut(|input| self.and(input)));
-        let (rest, more) = many0(more).parse(rest)?;
-        Ok((rest, if more.is_empty() { first } else { Cond::Or(joined(first, more)) }))
-    }
-
-    fn and(self, input: &'a str) -> Parsed<'a, Cond> {
-        let (rest, first) = self.not(input)?;
-        let more =
-            preceded((multispace0, |input| keyword(input, "and"), multispace0), cut(|input| self.not(input)));
-        let (rest, more) = many0(more).parse(rest)?;
-        Ok((rest, if more.is_empty() { first } else { Cond::And(joined(first, more)) }))
-    }
-
-    fn not(self, input: &'a str) -> Parsed<'a, Cond> {
-        if let Ok((rest, ())) = keyword(input, "not") {
-            let (rest, cond) = self.deeper(input)?.not(blank(rest))?;
-            return Ok((rest, Cond::Not(Box::new(cond))));
-        }
-        if input.starts_with('!') {
-            return failure(input, 1, "`!` is not an operator", "write `not`");
-        }
-        self.prim(input)
-    }
-
-    fn prim(self, input: &'a str) -> Parsed<'a, Cond> {
-        if input.starts_with('(') {
-            let (rest, cond) = self.deeper(input)?.cond(&input[1..])?;
-            return close(rest, ')', input).map(|(rest, ())| (rest, cond));
-        }
-        if let Ok((rest, name)) = word(input)
-            && rest.starts_with('(')
-        {
-            return self.call(input, rest, name);
-        }
-        let (rest, left) = self.expr(input)?;
-        let at = blank(rest);
-        let negated = keyword(at, "not");
-        let is_negated = negated.is_ok();
-        let after_not = negated.map_or(at, |(rest, ())| blank(rest));
-        if let Ok((after, ())) = keyword(after_not, "in") {
-            let open = blank(after);
-            if !open.starts_with('[') {
-                return failure(open, 1, "expected `[` after `in`", "write `in ['a', 'b']`".to_owned());
-            }
-            let (rest, list) = self.list(open, ']', |input| self.expr(input))?;
-            let list = list.into_iter().map(|item| item.value).collect();
-            return Ok((rest, Cond::In { value: left.value, list, negated: is_negated }));
-        }
-        let (rest, op) = operator(at, input)?;
-        let (rest, right) = self.expr(rest)?;
-        Ok((rest, Cond::Compare(left.value, op, right.value)))
-    }
-
-    fn call(self, input: &'a str, rest: &'a str, name: &str) -> Parsed<'a, Cond> {
-        let (rest, args) = self.list(rest, ')', |input| self.expr(input))?;
-        let mut args = args.into_iter().map(|arg| arg.value);
-        let Some(subject) = args.next() else {
-            return failure(
-                input,
-                name.len(),
-                format!("`{name}` needs what it asks about"),
-                format!("write `{name}(path)`"),
-            );
-        };
-        let name = Spanned { value: name.to_owned(), span: self.between(input, &input[name.len()..]) };
-        Ok((rest, Cond::Call { name, subject, args: args.collect() }))
-    }
-
     fn template(self, input: &'a str) -> Result<Vec<Piece>, nom::Err<Fault<'a>>> {
         let (mut rest, mut pieces, mut literal) = (input, Vec::new(), String::new());
         loop {
@@ -380,58 +313,6 @@ impl<'a> Grammar<'a> {
     }
 }
 
-/// What stopped the parser and where.
-#[derive(Debug)]
-struct Fault<'a> {
-    at: &'a str,
-    length: usize,
-    message: String,
-    help: Option<String>,
-}
-
-impl<'a> nom::error::ParseError<&'a str> for Fault<'a> {
-    fn from_error_kind(at: &'a str, _: nom::error::ErrorKind) -> Self {
-        Fault { at, length: 1, message: format!("unexpected {}", found(at)), help: None }
-    }
-
-    fn append(_: &'a str, _: nom::error::ErrorKind, other: Self) -> Self {
-        other
-    }
-}
-
-type Parsed<'a, T> = IResult<&'a str, T, Fault<'a>>;
-
-fn failure<'a, T>(
-    at: &'a str,
-    length: usize,
-    message: impl Into<String>,
-    help: impl Into<Help>,
-) -> Parsed<'a, T> {
-    let Help(help) = help.into();
-    Err(nom::Err::Failure(Fault { at, length, message: message.into(), help }))
-}
-
-/// Text at the caret; a type of its own so that callers may pass what they have.
-struct Help(Option<String>);
-
-impl From<&str> for Help {
-    fn from(text: &str) -> Self {
-        Self(Some(text.to_owned()))
-    }
-}
-
-impl From<String> for Help {
-    fn from(text: String) -> Self {
-        Self(Some(text))
-    }
-}
-
-impl From<Option<String>> for Help {
-    fn from(text: Option<String>) -> Self {
-        Self(text)
-    }
-}
-
 fn after_expression<'a>(whole: &str, rest: &'a str) -> nom::Err<Fault<'a>> {
     let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let help = if rest.starts_with(|next: char| is_name(next) || next == '\'') {
@@ -442,142 +323,6 @@ fn after_expression<'a>(whole: &str, rest: &'a str) -> nom::Err<Fault<'a>> {
     let message = format!("unexpected {} after the expression", found(rest));
     nom::Err::Failure(Fault { at: rest, length, message, help: Some(help) })
 }
-
-fn after_condition(rest: &str) -> nom::Err<Fault<'_>> {
-    let help = match rest.get(..2) {
-        Some("&&") => "write `and`",
-        Some("||") => "write `or`",
-        _ => "expected `and`, `or`, or the end",
-    };
-    let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
-    let message = format!("unexpected {} after the condition", found(rest));
-    nom::Err::Failure(Fault { at: rest, length, message, help: Some(help.to_owned()) })
-}
-
-fn operator<'a>(input: &'a str, left: &'a str) -> Parsed<'a, Op> {
-    let known = OPERATORS.iter().find(|(text, _)| input.starts_with(text));
-    match known {
-        Some((text, op)) => Ok((&input[text.len()..], *op)),
-        None if input.starts_with('=') => failure(input, 1, "`=` is not an operator", "write `==`"),
-        None => {
-            let left = left[..left.len() - input.len()].trim_end();
-            let help = format!("compare it, for example `{left} == 'value'`, or ask `exists({left})`");
-            failure(input, 1, format!("expected a comparison, found {}", found(input)), help)
-        }
-    }
-}
-
-fn joined(first: Cond, more: Vec<Cond>) -> Vec<Cond> {
-    std::iter::once(first).chain(more).collect()
-}
-
-/// The closing bracket, or a fault that points at the opening one.
-fn close<'a>(input: &'a str, end: char, open: &'a str) -> Parsed<'a, ()> {
-    let rest = blank(input);
-    match rest.strip_prefix(end) {
-        Some(rest) => Ok((rest, ())),
-        None if rest.is_empty() => failure(open, 1, format!("`{end}` is missing"), None::<String>),
-        None => failure(rest, 1, format!("expected `{end}`, found {}", found(rest)), None::<String>),
-    }
-}
-
-fn quoted(input: &str) -> Parsed<'_, String> {
-    let inside = |input| take_while(|next| next != '\'').parse(input);
-    let (rest, text) = recognize((tag("'"), inside, many0((tag("''"), inside)))).parse(input)?;
-    match rest.strip_prefix('\'') {
-        Some(rest) => Ok((rest, text[1..].replace("''", "'"))),
-        None => failure(input, 1, "this text has no end", "a closing `'` is missing"),
-    }
-}
-
-fn number(input: &str) -> Parsed<'_, &str> {
-    let digits = |input| take_while1(|next: char| next.is_ascii_digit()).parse(input);
-    recognize((opt(char('-')), digits, opt((char('.'), digits)))).parse(input)
-}
-
-/// A word of the language: a transform, a function, a table.
-fn word(input: &str) -> Parsed<'_, &str> {
-    verify(take_while1(is_name), |text: &str| {
-        !text.starts_with(|next: char| next.is_ascii_digit() || next == '-')
-    })
-    .parse(input)
-}
-
-/// A name in a path, which may be any text in double quotes.
-fn name(input: &str) -> Parsed<'_, String> {
-    if input.starts_with('"') {
-        return quoted_name(input);
-    }
-    match word(input) {
-        Ok((rest, name)) => Ok((rest, name.to_owned())),
-        Err(_) => Err(nom::Err::Error(Fault {
-            at: input,
-            length: 1,
-            message: format!("expected a path, found {}", found(input)),
-            help: None,
-        })),
-    }
-}
-
-/// A name behind a dot: may begin with a digit.
-fn step_name(input: &str) -> Parsed<'_, String> {
-    if input.starts_with('"') {
-        return quoted_name(input);
-    }
-    match alt((take_while1::<_, _, Fault<'_>>(is_name), tag("@"))).parse(input) {
-        Ok((rest, name)) if name != "@" => Ok((rest, name.to_owned())),
-        _ => failure(
-            input,
-            1,
-            format!("expected a name after `.`, found {}", found(input)),
-            "an odd name goes in double quotes",
-        ),
-    }
-}
-
-fn quoted_name(input: &str) -> Parsed<'_, String> {
-    match input[1..].find('"') {
-        Some(length) if length > 0 => Ok((&input[length + 2..], input[1..=length].to_owned())),
-        Some(_) => failure(input, 2, "a name cannot be empty", None::<String>),
-        None => failure(input, 1, "this name has no end", "a closing `\"` is missing"),
-    }
-}
-
-fn keyword<'a>(input: &'a str, word: &str) -> Parsed<'a, ()> {
-    match input.strip_prefix(word) {
-        Some(rest) if !rest.starts_with(is_name) => Ok((rest, ())),
-        _ => Err(nom::Err::Error(nom::error::ParseError::from_error_kind(input, nom::error::ErrorKind::Tag))),
-    }
-}
-
-fn is_name(next: char) -> bool {
-    next.is_alphanumeric() || next == '_' || next == '-'
-}
-
-fn blank(input: &str) -> &str {
-    input.trim_start_matches([' ', '\t', '\r', '\n'])
-}
-
-fn found(rest: &str) -> String {
-    let rest = blank(rest);
-    let length = rest.find(|next| !is_name(next)).unwrap_or(rest.len());
-    match rest.chars().next() {
-        None => "the end".to_owned(),
-        Some(first) if length == 0 => format!("`{first}`"),
-        Some(_) => format!("`{}`", &rest[..length]),
-    }
-}
-
-/// Longest first.
-const OPERATORS: [(&str, Op); 7] = [
-    ("===", Op::Same),
-    ("==", Op::Eq),
-    ("!=", Op::Ne),
-    ("<=", Op::Le),
-    (">=", Op::Ge),
-    ("<", Op::Lt),
-    (">", Op::Gt),
-];
 
 /// Brackets, filters and `not` inside each other.
 const DEEPEST: usize = 32;
