@@ -3,6 +3,7 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod expr;
+pub mod file;
 pub mod place;
 pub mod tree;
 pub mod vocabulary;
