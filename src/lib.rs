@@ -1,5 +1,10 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod cef;
+pub mod clean;
+pub mod dictionary;
+pub mod leef;
 pub mod mapping;
 pub mod record;
+pub mod syslog;
