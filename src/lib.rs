@@ -1,7 +1,9 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod cli;
 pub mod config;
 pub mod mapping;
 pub mod record;
 pub mod secret;
+pub mod telemetry;
