@@ -19,7 +19,11 @@ pub fn show(tree: &Tree, sections: &[(Vec<&str>, Value)]) -> String {
         let _ = writeln!(out, "[{}]", path.join("."));
         let width = lines.iter().map(|(text, _)| text.chars().count()).filter(|width| *width <= WIDTH).max();
         for (text, origin) in &lines {
-            let _ = writeln!(out, "{text:width$}  # {origin}", width = width.unwrap_or(0));
+            let line = match origin {
+                None => text.clone(),
+                Some(origin) => format!("{text:width$}  # {origin}", width = width.unwrap_or(0)),
+            };
+            let _ = writeln!(out, "{line}");
         }
     }
     out
@@ -30,7 +34,7 @@ fn flatten(
     section: &[&str],
     key: &mut Vec<String>,
     value: &Value,
-    lines: &mut Vec<(String, String)>,
+    lines: &mut Vec<(String, Option<String>)>,
 ) {
     if let Value::Object(table) = value {
         for (name, value) in table {
@@ -48,8 +52,8 @@ fn flatten(
     let name = key.join(".");
     match value {
         // A comment, because TOML has no word for it.
-        Value::Null => lines.push((format!("# {name} is not set"), origin)),
-        value => lines.push((format!("{name} = {value}"), origin)),
+        Value::Null => lines.push((format!("# {name} is not set"), None)),
+        value => lines.push((format!("{name} = {value}"), Some(origin))),
     }
 }
 
