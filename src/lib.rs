@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod duration;
 pub mod mapping;
 pub mod record;
 pub mod secret;

@@ -35,6 +35,11 @@ impl Faults {
         self.0.push(fault);
     }
 
+    /// Takes one back that turned out to be another one.
+    pub fn retract(&mut self, fault: &Fault) {
+        self.0.retain(|other| other != fault);
+    }
+
     /// None found.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -37,6 +37,40 @@ pub enum FailureKind {
     Wrong(String),
 }
 
+/// The keys of a struct; none for anything else.
+#[must_use]
+pub fn field_names<'de, T: de::Deserialize<'de>>() -> &'static [&'static str] {
+    match T::deserialize(FieldNames) {
+        Err(Failure { kind: FailureKind::Unknown(_, fields), .. }) => fields,
+        _ => &[],
+    }
+}
+
+/// Fails with the names of the fields it is asked for.
+struct FieldNames;
+
+impl<'de> Deserializer<'de> for FieldNames {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Failure> {
+        Err(de::Error::custom("not a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Failure> {
+        Err(Failure::new(FailureKind::Unknown(String::new(), fields)))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
 /// How often a hole may try another stand-in.
 pub const STAND_INS: usize = STAND_IN_TEXTS.len();
 
@@ -287,7 +321,12 @@ impl Failure {
 
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(FailureKind::Wrong(message.to_string()))
+        let message = message.to_string();
+        // A struct with a flattened part says only this much about a key it does not know.
+        match message.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`')) {
+            Some(field) => Self::new(FailureKind::Unknown(field.to_owned(), &[])),
+            None => Self::new(FailureKind::Wrong(message)),
+        }
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {

@@ -3,10 +3,11 @@
 //! serde stops at the first failure. So the section is read again after each: the failing key is taken out, a missing
 //! one is replaced by a stand-in, until the rest can be read. What a removed key would have caused later is not reported.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::fault::{Fault, Faults, nearest};
-use super::reading::{Failure, FailureKind, Reading, STAND_INS, Table};
+use super::reading::{Failure, FailureKind, Reading, STAND_INS, Table, field_names};
 use super::tree::{Node, Origin, Tree, Value};
 
 /// Reads the table at `path` as a `T`. `None` after adding at least one fault. A table that is absent reads as empty.
@@ -18,57 +19,171 @@ pub fn read<T: DeserializeOwned>(tree: &Tree, path: &[&str], faults: &mut Faults
 pub fn read_rest<T: DeserializeOwned>(
     tree: &Tree,
     path: &[&str],
-    elsewhere: &[&'static str],
+    elsewhere: &[&str],
     faults: &mut Faults,
 ) -> Option<T> {
-    let mut node = tree
-        .node(path)
-        .cloned()
-        .unwrap_or(Node { value: Value::Table(Table::new()), origin: Origin::Absent });
-    if let Value::Table(table) = &mut node.value {
-        table.retain(|key, _| !elsewhere.contains(&key.as_str()));
+    let node = copy(tree, path, |key| !elsewhere.contains(&key));
+    Section { tree, path, more_keys: elsewhere }.read(node, faults).filter_whole()
+}
+
+/// Reads a table whose struct has a flattened part. serde buffers such a part and loses types and paths on the way; so
+/// the part is read by itself from its own keys, and then put in its place.
+pub fn read_flattened<T, Part>(
+    tree: &Tree,
+    path: &[&str],
+    faults: &mut Faults,
+    place: impl FnOnce(&mut T, Part),
+) -> Option<T>
+where
+    T: DeserializeOwned + Serialize,
+    Part: DeserializeOwned,
+{
+    let part_keys = field_names::<Part>();
+    let own_keys = keys_of_filled::<T>();
+    let own_keys = own_keys.iter().map(String::as_str).filter(|key| !part_keys.contains(key));
+    let all_keys: Vec<&str> = own_keys.chain(part_keys.iter().copied()).collect();
+    let section = Section { tree, path, more_keys: &all_keys };
+    let part = match tree.node(path).map(|node| &node.value) {
+        None | Some(Value::Table(_)) => {
+            section.read(copy(tree, path, |key| part_keys.contains(&key)), faults)
+        }
+        // One fault is enough for it.
+        Some(_) => Outcome::Unreadable,
+    };
+    let whole = section.read(copy(tree, path, |key| !part_keys.contains(&key)), faults);
+    let (mut whole, part): (T, Part) = (whole.filter_whole()?, part.filter_whole()?);
+    place(&mut whole, part);
+    Some(whole)
+}
+
+/// The keys of a struct that cannot be asked for them, taken from one filled with stand-ins.
+fn keys_of_filled<T: DeserializeOwned + Serialize>() -> Vec<String> {
+    let tree = Tree { file: None, root: Node { value: Value::Table(Table::new()), origin: Origin::Absent } };
+    let section = Section { tree: &tree, path: &[], more_keys: &[] };
+    let filled = match section.read::<T>(tree.root.clone(), &mut Faults::default()) {
+        Outcome::Whole(filled) | Outcome::WithStandIns(filled) => filled,
+        Outcome::Unreadable => return Vec::new(),
+    };
+    match serde_json::to_value(filled) {
+        Ok(serde_json::Value::Object(table)) => table.into_iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
     }
-    let mut reported: Vec<Vec<String>> = Vec::new();
-    let mut meant: Vec<Vec<String>> = Vec::new();
-    loop {
-        let failure = match T::deserialize(Reading(&node)) {
-            Ok(value) => return reported.is_empty().then_some(value),
-            Err(failure) => failure,
-        };
-        let Some(mut key) = key_of(&failure) else {
-            faults.push(fault(tree, path, &[], failure.to_string()));
+}
+
+struct Section<'s> {
+    tree: &'s Tree,
+    path: &'s [&'s str],
+    /// Keys of this table that the struct does not name itself.
+    more_keys: &'s [&'s str],
+}
+
+enum Outcome<T> {
+    Whole(T),
+    /// Something was wrong and was said; the value is good for its form only.
+    WithStandIns(T),
+    Unreadable,
+}
+
+impl<T> Outcome<T> {
+    fn filter_whole(self) -> Option<T> {
+        match self {
+            Self::Whole(value) => Some(value),
+            Self::WithStandIns(_) | Self::Unreadable => None,
+        }
+    }
+}
+
+impl Section<'_> {
+    fn read<T: DeserializeOwned>(&self, mut node: Node, faults: &mut Faults) -> Outcome<T> {
+        let mut said: Vec<Vec<String>> = Vec::new();
+        loop {
+            let failure = match T::deserialize(Reading(&node)) {
+                Ok(value) if said.is_empty() => return Outcome::Whole(value),
+                Ok(value) => return Outcome::WithStandIns(value),
+                Err(failure) => failure,
+            };
+            if self.step(&mut node, &failure, &mut said, faults).is_none() {
+                return Outcome::Unreadable;
+            }
+        }
+    }
+
+    /// Says what is wrong and changes the table so that the next reading gets further. `None` when it would not.
+    fn step(
+        &self,
+        node: &mut Node,
+        failure: &Failure,
+        said: &mut Vec<Vec<String>>,
+        faults: &mut Faults,
+    ) -> Option<()> {
+        let Some(key) = key_of(failure) else {
+            faults.push(fault(self.tree, self.path, &[], failure.to_string()));
             return None;
         };
+        let (name, parent) = key.split_last()?;
+        let table = table_at(node, parent)?;
         if let FailureKind::Missing(_) = failure.kind {
-            if !reported.contains(&key) && !meant.contains(&key) {
-                faults.push(fault(tree, path, &key, "missing, and it has no default".to_owned()));
+            table.insert(name.clone(), Node { value: Value::Hole(0), origin: Origin::Absent });
+            if !said.contains(&key) {
+                faults.push(fault(self.tree, self.path, &key, MISSING.to_owned()));
+                said.push(key);
             }
-            reported.push(key.clone());
-            let name = key.pop().unwrap_or_default();
-            table_at(&mut node, &key)?.insert(name, Node { value: Value::Hole(0), origin: Origin::Absent });
-            continue;
+            return Some(());
         }
-        let name = key.last().cloned().unwrap_or_default();
-        let table = table_at(&mut node, &key[..key.len() - 1])?;
-        if let Some(Node { value: Value::Hole(attempt), .. }) = table.get_mut(&name) {
+        if let Some(Node { value: Value::Hole(attempt), .. }) = table.get_mut(name) {
             *attempt += 1;
-            if *attempt >= STAND_INS {
-                return None;
+            return (*attempt < STAND_INS).then_some(());
+        }
+        table.shift_remove(name)?;
+        let message = match &failure.kind {
+            FailureKind::Unknown(name, _) => {
+                let known = self.known(failure);
+                if let Some(word) = nearest(name, known.iter().copied()) {
+                    // The misspelt key is not also called missing.
+                    let meant: Vec<String> = parent.iter().cloned().chain([word.to_owned()]).collect();
+                    faults.retract(&fault(self.tree, self.path, &meant, MISSING.to_owned()));
+                    said.push(meant);
+                }
+                unknown(name, &known)
             }
-            continue;
-        }
-        table.shift_remove(&name)?;
-        if let FailureKind::Unknown(name, known) = &failure.kind
-            && let Some(word) = nearest(name, known.iter().copied())
-        {
-            let mut key = key.clone();
-            key.pop();
-            key.push(word.to_owned());
-            meant.push(key);
-        }
-        faults.push(fault(tree, path, &key, describe(&failure, elsewhere)));
-        reported.push(key);
+            _ => match failure.path.iter().find(|segment| segment.starts_with('[')) {
+                Some(position) => format!("item {}: {failure}", position.trim_matches(['[', ']'])),
+                None => failure.to_string(),
+            },
+        };
+        faults.push(fault(self.tree, self.path, &key, message));
+        said.push(key);
+        Some(())
     }
+
+    /// The keys a person may have meant.
+    fn known<'f>(&'f self, failure: &'f Failure) -> Vec<&'f str> {
+        let named: &[&str] = match failure.kind {
+            FailureKind::Unknown(_, names) => names,
+            _ => &[],
+        };
+        let more = if failure.path.is_empty() { self.more_keys } else { &[] };
+        let mut known: Vec<&str> = named.to_vec();
+        known.extend(more.iter().filter(|key| !named.contains(key)));
+        known
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(word) => format!("unknown key; did you mean `{word}`?"),
+        None => format!("unknown key; known here: `{}`", known.join("`, `")),
+    }
+}
+
+/// The table at a path, empty when absent, with some of its keys.
+fn copy(tree: &Tree, path: &[&str], keep: impl Fn(&str) -> bool) -> Node {
+    let absent = || Node { value: Value::Table(Table::new()), origin: Origin::Absent };
+    let mut node = tree.node(path).cloned().unwrap_or_else(absent);
+    if let Value::Table(table) = &mut node.value {
+        table.retain(|key, _| keep(key));
+    }
+    node
 }
 
 /// The path of the entry to take out: list positions are left off, since a list is judged whole.
@@ -95,32 +210,14 @@ fn table_at<'n>(node: &'n mut Node, path: &[String]) -> Option<&'n mut Table> {
     }
 }
 
-fn describe(failure: &Failure, elsewhere: &[&'static str]) -> String {
-    let position = failure.path.iter().find(|segment| segment.starts_with('['));
-    match &failure.kind {
-        FailureKind::Unknown(name, known) => {
-            let known = known.iter().chain(elsewhere).copied();
-            match nearest(name, known.clone()) {
-                Some(word) => format!("unknown key; did you mean `{word}`?"),
-                None => {
-                    let known: Vec<_> = known.map(|word| format!("`{word}`")).collect();
-                    format!("unknown key; known here: {}", known.join(", "))
-                }
-            }
-        }
-        _ => match position {
-            Some(position) => format!("item {}: {failure}", position.trim_matches(['[', ']'])),
-            None => failure.to_string(),
-        },
-    }
-}
-
 /// A fault at a key below a section.
 #[must_use]
 pub fn fault(tree: &Tree, section: &[&str], key: &[String], message: String) -> Fault {
     let path: Vec<&str> = section.iter().copied().chain(key.iter().map(String::as_str)).collect();
     Fault { place: tree.place(&path), key: path.join("."), message }
 }
+
+const MISSING: &str = "missing, and it has no default";
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +335,49 @@ mod tests {
     #[test]
     fn a_section_that_is_not_a_table_is_one_fault() {
         check("a = 3\n", &[], &["c.toml:1: `a`: expected a table, found integer `3`"]);
+    }
+
+    #[derive(Debug, Deserialize, Serialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        size: u16,
+        #[serde(flatten)]
+        part: Part,
+    }
+
+    #[derive(Debug, Default, Deserialize, Serialize)]
+    struct Part {
+        #[serde(default)]
+        pin: Vec<String>,
+        depth: Option<u16>,
+    }
+
+    #[test]
+    fn a_flattened_part_keeps_types_and_places() {
+        let check = |text: &str, environment: &[(&str, &str)], expected: &[&str]| {
+            let environment =
+                environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let tree = Tree::read(Some((Path::new("c.toml"), text)), environment).unwrap();
+            let mut faults = Faults::default();
+            let read =
+                read_flattened(&tree, &["a"], &mut faults, |outer: &mut Outer, part| outer.part = part);
+            let found: Vec<String> = faults.sorted().iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected);
+            read.map(|outer| (outer.size, outer.part.pin.len(), outer.part.depth))
+        };
+        let environment = [("CEFGATE_A__SIZE", "3"), ("CEFGATE_A__PIN", "x,y"), ("CEFGATE_A__DEPTH", "4")];
+        assert_eq!(check("", &environment, &[]), Some((3, 2, Some(4))));
+        check(
+            "[a]\npim = 3\ndepth = 'x'\nsiz = 3\nother = 1\n",
+            &[],
+            &[
+                "c.toml:2: `a.pim`: unknown key; did you mean `pin`?",
+                "c.toml:3: `a.depth`: expected a whole number from 0 to 65535, found string \"x\"",
+                "c.toml:4: `a.siz`: unknown key; did you mean `size`?",
+                "c.toml:5: `a.other`: unknown key; known here: `size`, `pin`, `depth`",
+            ],
+        );
+        check("a = 1\n", &[], &["c.toml:1: `a`: expected a table, found integer `1`"]);
     }
 
     #[test]
