@@ -8,3 +8,4 @@ pub mod mapping;
 pub mod record;
 pub mod secret;
 pub mod telemetry;
+pub mod wire;

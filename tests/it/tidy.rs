@@ -8,7 +8,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (0, &["backoff", "duration", "secret", "tcp_info", "telemetry"]),
     (1, &["dictionary", "json", "record"]),
     (2, &["cef", "leef", "syslog"]),
-    (3, &["event"]),
+    (3, &["event", "wire"]),
     (4, &["mapping"]),
     (5, &["certs", "profile", "spool", "tls"]),
     (8, &["listener", "pipeline", "sink", "source"]),
