@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::fault::{Faults, nearest};
-use super::section::{fault, read, read_rest};
+use super::section::{fault, read, read_only, read_rest};
 use super::stand_in::{sink, source};
 use super::tree::{Tree, Value};
 use super::{Config, Destination};
@@ -45,7 +45,13 @@ pub fn sections(config: &Config) -> Vec<(Vec<&str>, serde_json::Value)> {
         sections.push((vec!["source", name, kind], values));
     }
     for (name, destination) in &config.destinations {
-        sections.push((vec!["destination", name], values(&destination.wire)));
+        let mut settings = values(&Settings { profile: ProfileName(destination.profile.clone()) });
+        if let (Some(settings), serde_json::Value::Object(wire)) =
+            (settings.as_object_mut(), values(&destination.wire))
+        {
+            settings.extend(wire);
+        }
+        sections.push((vec!["destination", name], settings));
         let (kind, values) = match &destination.sink {
             sink::SinkConfig::TlsSyslog(tls_syslog) => ("tls_syslog", values(tls_syslog)),
             sink::SinkConfig::File(file) => ("file", values(file)),
@@ -59,6 +65,37 @@ fn values(section: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(section).unwrap_or_default()
 }
 
+/// The settings of a destination that are not about its frames.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default)]
+    profile: ProfileName,
+}
+
+/// The name of a folder of profiles.
+#[derive(Deserialize, Serialize)]
+#[serde(try_from = "String")]
+struct ProfileName(String);
+
+impl Default for ProfileName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl TryFrom<String> for ProfileName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !name.is_empty() && name.bytes().all(plain) {
+            return Ok(Self(name));
+        }
+        Err(format!("`{name}` is not the name of a profile, such as `default` or `qradar`"))
+    }
+}
+
 fn read_source(tree: &Tree, name: &str, faults: &mut Faults) -> Option<source::SourceConfig> {
     let path = ["source", name];
     unknown_keys(tree, &path, SOURCE_KINDS, faults);
@@ -70,7 +107,9 @@ fn read_source(tree: &Tree, name: &str, faults: &mut Faults) -> Option<source::S
 
 fn read_destination(tree: &Tree, name: &str, faults: &mut Faults) -> Option<Destination> {
     let path = ["destination", name];
-    let wire = read_rest(tree, &path, SINK_KINDS, faults);
+    let settings = read_only(tree, &path, &["profile"], faults);
+    let elsewhere: Vec<&str> = SINK_KINDS.iter().copied().chain(["profile"]).collect();
+    let wire = read_rest(tree, &path, &elsewhere, faults);
     let sink = match one_kind(tree, &path, SINK_KINDS, faults)? {
         "tls_syslog" => {
             read(tree, &["destination", name, "tls_syslog"], faults).map(sink::SinkConfig::TlsSyslog)
@@ -78,7 +117,8 @@ fn read_destination(tree: &Tree, name: &str, faults: &mut Faults) -> Option<Dest
         "file" => read(tree, &["destination", name, "file"], faults).map(sink::SinkConfig::File),
         _ => None,
     };
-    Some(Destination { wire: wire?, sink: sink? })
+    let Settings { profile } = settings?;
+    Some(Destination { profile: profile.0, wire: wire?, sink: sink? })
 }
 
 /// Reads each table of a section under its own name. None at all is a fault.

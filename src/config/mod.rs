@@ -21,9 +21,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
-use self::stand_in::{pipeline, sink, source, spool};
+use self::stand_in::{sink, source, spool};
 use self::tree::Tree;
 use crate::telemetry::{LogConfig, MetricsConfig};
+use crate::wire::Wire;
 
 /// Everything an operator decides.
 #[derive(Debug)]
@@ -68,8 +69,10 @@ impl MappingConfig {
 /// One receiver: what it is sent and how.
 #[derive(Debug)]
 pub struct Destination {
-    /// What the frames look like.
-    pub wire: pipeline::Config,
+    /// The receiver profile: header identity, wire settings and mapping patches.
+    pub profile: String,
+    /// How events look, where it differs from the profile.
+    pub wire: Wire,
     /// How they travel.
     pub sink: sink::SinkConfig,
 }

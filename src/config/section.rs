@@ -26,6 +26,17 @@ pub fn read_rest<T: DeserializeOwned>(
     Section { tree, path, more_keys: elsewhere }.read(node, faults).filter_whole()
 }
 
+/// As [`read`], with some keys of the table only; someone else reads the others.
+pub fn read_only<T: DeserializeOwned>(
+    tree: &Tree,
+    path: &[&str],
+    keys: &[&str],
+    faults: &mut Faults,
+) -> Option<T> {
+    let node = copy(tree, path, |key| keys.contains(&key));
+    Section { tree, path, more_keys: &[] }.read(node, faults).filter_whole()
+}
+
 /// Reads a table whose struct has a flattened part. serde buffers such a part and loses types and paths on the way; so
 /// the part is read by itself from its own keys, and then put in its place.
 pub fn read_flattened<T, Part>(

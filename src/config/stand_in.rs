@@ -12,15 +12,6 @@ pub mod spool {
         pub max_bytes: u64,
     }
 }
-pub mod pipeline {
-    use serde::{Deserialize, Serialize};
-    #[derive(Debug, Deserialize, Serialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct Config {
-        pub profile: Option<String>,
-        pub max_frame_bytes: Option<usize>,
-    }
-}
 pub mod source {
     pub enum SourceConfig {
         File(file::Config),
