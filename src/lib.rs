@@ -3,8 +3,14 @@
 
 pub mod cef;
 pub mod clean;
+pub mod cli;
+pub mod config;
 pub mod dictionary;
+pub mod duration;
 pub mod leef;
 pub mod mapping;
 pub mod record;
+pub mod secret;
 pub mod syslog;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,5 @@
+//! The one integration test binary: each module a promise of the whole program.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod config;
+mod tidy;
