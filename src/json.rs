@@ -141,6 +141,18 @@ impl<'r> Scanner<'r> {
         }
     }
 
+    /// How far it has come, in bytes.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `start` to here.
+    #[must_use]
+    pub fn since(&self, start: usize) -> &'r str {
+        &self.text[start..self.at]
+    }
+
     /// Confirms that only blanks remain.
     pub fn end(&mut self) -> Result<(), Malformed> {
         if self.peek().is_none() { Ok(()) } else { Err(self.fault("the end")) }

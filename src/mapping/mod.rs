@@ -2,3 +2,6 @@
 
 pub mod ast;
 pub mod diagnostic;
+mod read;
+mod time;
+mod value;
