@@ -15,7 +15,7 @@ pub enum Format {
     /// Common Event Format.
     Cef(cef::Version),
     /// Log Event Extended Format.
-    Leef(leef::Version, leef::Delimiter),
+    Leef(leef::Layout),
 }
 
 /// What one destination wants of its events.
@@ -57,9 +57,11 @@ impl Format {
                 out,
                 &cef::Header { version: cef, vendor, product, device_version: version, class_id, name, severity },
             ),
-            Self::Leef(leef, delimiter) => {
-                leef::write_header(out, &leef::Header { version: leef, delimiter, vendor, product, device_version: version, event_id: class_id });
-            }
+            Self::Leef(layout) => leef::write_header(
+                out,
+                layout,
+                &leef::Header { vendor, product, device_version: version, event_id: class_id },
+            ),
         }
     }
 
@@ -68,7 +70,7 @@ impl Format {
     pub fn separator(self) -> u8 {
         match self {
             Self::Cef(_) => b' ',
-            Self::Leef(_, delimiter) => delimiter.byte(),
+            Self::Leef(layout) => layout.delimiter().byte(),
         }
     }
 
@@ -76,7 +78,7 @@ impl Format {
     pub fn value(self, out: &mut Vec<u8>, text: &str, max: Option<u32>) -> Written {
         match self {
             Self::Cef(_) => cef::write_value(out, text, max),
-            Self::Leef(_, delimiter) => leef::write_value(out, text, delimiter, max),
+            Self::Leef(layout) => leef::write_value(out, text, max, layout.delimiter().byte()),
         }
     }
 }

@@ -6,11 +6,11 @@ use std::cell::Cell;
 
 use bumpalo::Bump;
 
-use super::ast::{OnError, Overflow};
+use super::ast::Overflow;
 use super::dedupe::Seen;
 use super::evaluate::{Context, Fault};
 use super::convert::{Converted, convert};
-use super::program::{Action, Choice, Field, Program};
+use super::program::{Action, Chain, Choice, Condition, Field, Program};
 use super::read::NotAnObject;
 use super::value::Value;
 use crate::cef::Written;
@@ -22,6 +22,8 @@ use crate::record::{Record, Timestamp};
 pub enum Outcome {
     /// So many events were written.
     Events(usize),
+    /// It is not for this mapping after all: `[match] when` does not hold.
+    NoMatch,
     /// A rule, by number, filtered it out.
     Filtered(usize),
     /// It repeats a record seen within the dedupe window.
@@ -33,6 +35,8 @@ pub enum Outcome {
 /// What a program counts and remembers over the records of one destination.
 #[derive(Debug)]
 pub struct State {
+    /// Events written.
+    pub events: u64,
     /// Faults by field and kind.
     pub faults: Vec<[u64; Fault::NAMES.len()]>,
     /// Values cut, by field.
@@ -48,6 +52,7 @@ impl State {
     pub fn new(program: &Program) -> Self {
         let n_fields = program.fields.len() + N_HEADER_FIELDS;
         Self {
+            events: 0,
             faults: vec![[0; Fault::NAMES.len()]; n_fields],
             cut: vec![0; n_fields],
             shed: vec![0; n_fields],
@@ -71,6 +76,9 @@ impl Program {
         mut emit: impl FnMut(Finished<'_>),
     ) -> Result<Outcome, NotAnObject> {
         let context = self.context(record, reason, body, arena)?;
+        if self.when.as_ref().is_some_and(|when| !context.holds_for(when)) {
+            return Ok(Outcome::NoMatch);
+        }
         if let Some(rule) = self.filtered_by(&context) {
             return Ok(Outcome::Filtered(rule));
         }
@@ -88,6 +96,7 @@ impl Program {
                 Err(Reject(field)) => return Ok(Outcome::Rejected(field)),
             }
             n_events += 1;
+            state.events += 1;
         }
         Ok(Outcome::Events(n_events))
     }
@@ -100,6 +109,7 @@ impl Program {
         body: &'r str,
         arena: &'r Bump,
     ) -> Result<Context<'r>, NotAnObject> {
+        // A record with a reason is not a JSON object: there is nothing to read.
         let slots = if reason.is_empty() { self.trie.read(body, arena)? } else { self.trie.empty(arena) };
         let context = Context {
             program: self,
@@ -126,7 +136,7 @@ impl Program {
     }
 
     /// The rule that filters the record out, if any; rules that tag leave their word in the context.
-    pub fn filtered_by(&self, context: &Context<'_>) -> Option<usize> {
+    pub fn filtered_by<'r>(&'r self, context: &Context<'r>) -> Option<usize> {
         for (number, rule) in self.rules.iter().enumerate() {
             if !context.holds_for(&rule.when) {
                 continue;
@@ -363,12 +373,31 @@ impl<'r> Context<'r> {
     /// The text of a header field.
     pub fn field_text(&self, field: &'r Field) -> Option<&'r str> {
         self.applicable(field).and_then(|choice| {
-            let text = self.choice(choice).0.scalar(self.arena);
-            if text.is_none() && choice.on_error == OnError::Text { None } else { text }
+            self.choice(choice).0.scalar(self.arena)
         })
     }
 
-    fn holds_for(&self, condition: &'r super::program::Condition) -> bool {
+    /// Adds a word to `#tags`.
+    pub fn add_tag(&self, word: &'r str) {
+        let tags = self.tags.get();
+        self.tags.set(if tags.is_empty() { word } else { self.arena.alloc_str(&format!("{tags},{word}")) });
+    }
+
+    /// A number that depends on the key's values alone: the same key is always kept or always dropped.
+    fn sample(&self, key: &'r [Chain]) -> u64 {
+        let mut text = bumpalo::collections::String::new_in(self.arena);
+        for chain in key {
+            text.push_str(self.chain(chain, Value::Missing).scalar(self.arena).unwrap_or_default());
+            text.push('\u{1f}');
+        }
+        if key.is_empty() {
+            text.push_str(itoa::Buffer::new().format(self.record.sequence));
+        }
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        digest.as_ref().first_chunk().map_or(0, |head| u64::from_le_bytes(*head))
+    }
+
+    fn holds_for(&self, condition: &'r Condition) -> bool {
         self.holds(condition, Value::Missing)
     }
 }
