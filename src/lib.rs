@@ -1,6 +1,13 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod cef;
+pub mod clean;
+pub mod dictionary;
+pub mod event;
 pub mod json;
+pub mod leef;
 pub mod mapping;
+pub mod pipeline;
 pub mod record;
+pub mod syslog;
