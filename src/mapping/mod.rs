@@ -7,6 +7,7 @@ mod dedupe;
 pub mod diagnostic;
 pub mod evaluate;
 pub mod expr;
+pub mod file;
 pub mod place;
 pub mod program;
 mod read;
