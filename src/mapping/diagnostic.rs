@@ -107,6 +107,8 @@ pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (before.bytes().filter(|byte| *byte == b'\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+/// An inline test of a mapping fails.
+pub const TEST_FAILED: &str = "M040";
 /// Not valid TOML.
 pub const SYNTAX: &str = "M001";
 /// A section, key or option that does not exist.
