@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::mapping::set::MappingSet;
-use crate::pipeline::{Frames, Pipeline};
-use crate::record::Name;
+use crate::pipeline::{Count, Frames, Pipeline};
+use crate::record::{Name, Timestamp};
 use crate::sink::{SendError, Sink};
 use crate::spool::account::{Account, Outcome, Tally};
 use crate::spool::{Chunk, Cursor, Reader, SpoolError};
@@ -85,7 +85,7 @@ impl Delivery {
                 }
                 Step::Chunk(chunk) => {
                     frames.clear();
-                    self.pipeline.encode(&chunk.records, &mut frames);
+                    self.pipeline.encode(&chunk.records, Timestamp::now(), &mut frames);
                     pending.push_back((chunk.end, self.tally(&chunk, &frames)));
                     let result = self.sink.send(chunk.end, &frames.bytes).await;
                     self.count(&frames);

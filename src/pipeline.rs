@@ -12,7 +12,7 @@ use crate::event::Finished;
 use crate::mapping::evaluate::Fault;
 use crate::mapping::run::{Outcome, State};
 use crate::mapping::set::{MappingSet, UNPARSED};
-use crate::record::{Name, Record, Table};
+use crate::record::{Name, Record, Table, Timestamp};
 use crate::syslog::Framer;
 
 /// What a destination's messages are.
@@ -24,12 +24,24 @@ pub enum Message {
     Json,
 }
 
+/// Which time the syslog header shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stamp {
+    /// The event's own, or the append time where it has none.
+    #[default]
+    Event,
+    /// The time of sending.
+    Sent,
+}
+
 /// Maps and frames the records of one destination.
 pub struct Pipeline {
     set: Arc<MappingSet>,
     states: Vec<State>,
     framer: Framer,
     message_kind: Message,
+    stamp: Stamp,
+    now: Timestamp,
     arena: Bump,
     message: Vec<u8>,
     routes: Vec<Route>,
@@ -91,7 +103,7 @@ impl Frames {
 impl Pipeline {
     /// A pipeline over compiled mappings.
     #[must_use]
-    pub fn new(set: Arc<MappingSet>, framer: Framer, message_kind: Message) -> Self {
+    pub fn new(set: Arc<MappingSet>, framer: Framer, message_kind: Message, stamp: Stamp) -> Self {
         let states = set.programs.iter().map(State::new).collect();
         let unparsed = set.candidates(UNPARSED).first().copied();
         Self {
@@ -99,6 +111,8 @@ impl Pipeline {
             states,
             framer,
             message_kind,
+            stamp,
+            now: Timestamp::default(),
             arena: Bump::new(),
             message: Vec::new(),
             routes: Vec::new(),
@@ -108,7 +122,7 @@ impl Pipeline {
 
     /// Swaps the mappings; counts of the old ones are given back for reporting.
     pub fn replace(&mut self, set: Arc<MappingSet>) {
-        *self = Self::new(set, self.framer.clone(), self.message_kind);
+        *self = Self::new(set, self.framer.clone(), self.message_kind, self.stamp);
     }
 
     /// The compiled mappings.
@@ -142,8 +156,9 @@ impl Pipeline {
         }
     }
 
-    /// Appends the frames of these records.
-    pub fn encode(&mut self, records: &[Record], frames: &mut Frames) {
+    /// Appends the frames of these records, sent at `now`.
+    pub fn encode(&mut self, records: &[Record], now: Timestamp, frames: &mut Frames) {
+        self.now = now;
         for (place, record) in records.iter().enumerate() {
             self.record(place, record, frames);
             self.arena.reset();
@@ -160,15 +175,16 @@ impl Pipeline {
         if &*record.table.0 == Table::UNPARSED {
             return self.unparsed(place, record, "not a JSON object", frames);
         }
+        let route = self.route(&record.table);
         let body = match String::from_utf8_lossy(&record.body) {
             Cow::Borrowed(text) => text,
             Cow::Owned(text) => &*self.arena.alloc_str(&text),
         };
-        let route = self.route(&record.table);
         let set = &self.set;
         for &number in &self.routes[route].candidates {
             let framer = &mut self.framer;
-            let emit = |event: Finished<'_>| emit(event, record, framer, frames);
+            let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
+            let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
             let outcome = set.programs[number].run(
                 &set.target,
                 record,
@@ -205,7 +221,8 @@ impl Pipeline {
             return;
         };
         let framer = &mut self.framer;
-        let emit = |event: Finished<'_>| emit(event, record, framer, frames);
+        let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
+        let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
         let outcome = self.set.programs[number].run(
             &self.set.target,
             record,
@@ -236,8 +253,19 @@ impl Pipeline {
     }
 }
 
-fn emit(event: Finished<'_>, record: &Record, framer: &mut Framer, frames: &mut Frames) {
-    let time = event.time.filter(|_| framer.uses_event_time()).unwrap_or(record.received);
+/// The times among which a syslog header chooses.
+#[derive(Clone, Copy)]
+struct HeaderTime {
+    stamp: Stamp,
+    now: Timestamp,
+    received: Timestamp,
+}
+
+fn emit(event: Finished<'_>, time: HeaderTime, framer: &mut Framer, frames: &mut Frames) {
+    let time = match time.stamp {
+        Stamp::Event => event.time.unwrap_or(time.received),
+        Stamp::Sent => time.now,
+    };
     framer.frame(&mut frames.bytes, syslog_severity(event.severity), time, event.message);
     frames.n_events += 1;
 }
