@@ -81,7 +81,9 @@ impl Intake {
         let shared = &self.owner.shared;
         let weight = buffer.len().min(writer::QUEUE_BYTES);
         let weight = u32::try_from(weight).map_err(|_| SpoolError::TooLarge)?;
-        let room = shared.room.clone().acquire_many_owned(weight).await.map_err(|_| SpoolError::Closed)?;
+        let Ok(room) = shared.room.clone().acquire_many_owned(weight).await else {
+            return Err(lock(&shared.queue).error());
+        };
         let (answer, answered) = oneshot::channel();
         let append = Append { buffer, source: self.source.clone(), tally, change, answer, room };
         {

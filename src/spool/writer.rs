@@ -161,7 +161,6 @@ impl Writer {
                 Ok(()) => {
                     self.failures = 0;
                     self.disk_pause = Duration::ZERO;
-                    self.enter(Condition::Open);
                 }
                 Err(error) => {
                     if !self.survive(error)? {
@@ -227,6 +226,7 @@ impl Writer {
     }
 
     fn publish(&mut self, n_appends: usize, end: u64, bytes: u64, time: Timestamp) {
+        self.enter(Condition::Open);
         let group: Vec<Append> = self.waiting.drain(..n_appends).collect();
         let mut answers = Vec::with_capacity(group.len());
         let mut log = self.shared.log();

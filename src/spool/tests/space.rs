@@ -145,7 +145,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let world = World::new();
     let spool = world.open();
     intake(&spool).append(batch("1", &["a"])).await.unwrap();
-    world.disk.faults.plan().space = Some(70);
+    world.disk.faults.plan().space = Some(40);
     let intake = intake(&spool);
     let waiting = tokio::spawn({
         let intake = intake.clone();
