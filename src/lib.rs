@@ -17,3 +17,4 @@ pub mod secret;
 pub mod syslog;
 pub mod telemetry;
 pub mod wire;
+pub mod spool;
