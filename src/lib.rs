@@ -1,11 +1,16 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod cef;
+pub mod clean;
 pub mod cli;
 pub mod config;
+pub mod dictionary;
 pub mod duration;
+pub mod leef;
 pub mod mapping;
 pub mod record;
 pub mod secret;
+pub mod syslog;
 pub mod telemetry;
 pub mod wire;
