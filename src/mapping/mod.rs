@@ -1,4 +1,22 @@
 //! Mapping files: from text to a flat program that turns a record into events.
 
 pub mod ast;
+pub mod compile;
+mod convert;
+mod dedupe;
 pub mod diagnostic;
+pub mod evaluate;
+pub mod expr;
+pub mod file;
+pub mod place;
+pub mod program;
+mod read;
+pub mod run;
+pub mod set;
+mod time;
+pub mod trace;
+mod transform;
+pub mod tree;
+pub mod trial;
+mod value;
+pub mod vocabulary;
