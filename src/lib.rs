@@ -1,5 +1,7 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod certs;
 pub mod mapping;
 pub mod record;
+pub mod tls;
