@@ -219,6 +219,12 @@ impl Connector {
         TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
     }
 
+    /// Whether the receiver asked for a client certificate in a handshake.
+    #[must_use]
+    pub fn was_asked_for_certificate(&self) -> bool {
+        self.own.was_asked()
+    }
+
     /// What a failed handshake, or a failure just after it, needs of a person.
     #[must_use]
     pub fn refusal(&self, error: &io::Error) -> Refusal {
