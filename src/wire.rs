@@ -8,6 +8,11 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::cef;
+pub use crate::leef::Delimiter;
+use crate::syslog;
+pub use crate::syslog::{Facility, Framing, Header};
+
 /// What a profile or a destination says about its frames.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -19,8 +24,9 @@ pub struct Wire {
     /// `1.0` or `2.0`.
     pub leef_version: Option<LeefVersion>,
     /// Between LEEF 2.0 attributes: one character, or `0x` and hex digits. LEEF 1.0 always has the tab.
+    #[serde(default, serialize_with = "delimiter_text")]
     pub delimiter: Option<Delimiter>,
-    /// `octet_counting` (RFC 5425) or `lf`.
+    /// `octet` (counting, RFC 5425 §4.3) or `lf`.
     pub framing: Option<Framing>,
     /// `rfc5424`, `rfc3164` or `none`.
     pub header: Option<Header>,
@@ -37,6 +43,7 @@ pub struct Wire {
     /// APP-NAME of the syslog header.
     pub app_name: Option<AppName>,
     /// Syslog facility: `local4`, `user`, or its number.
+    #[serde(default, deserialize_with = "facility", serialize_with = "facility_number")]
     pub facility: Option<Facility>,
     /// Longest frame in bytes, framing left out. Events above it are shortened, never cut in the middle.
     pub max_frame_bytes: Option<FrameLimit>,
@@ -61,6 +68,24 @@ impl Wire {
             app_name: self.app_name.or(below.app_name),
             facility: self.facility.or(below.facility),
             max_frame_bytes: self.max_frame_bytes.or(below.max_frame_bytes),
+        }
+    }
+}
+
+impl Wire {
+    /// The syslog side of these settings, for a process of this number on a machine of this name.
+    #[must_use]
+    pub fn syslog(&self, machine: &str, process: u32) -> syslog::Format {
+        let built_in = syslog::Format::default();
+        syslog::Format {
+            header: self.header.unwrap_or_default(),
+            framing: self.framing.unwrap_or_default(),
+            facility: self.facility.unwrap_or_default(),
+            hostname: self.hostname.as_ref().map_or(machine, Hostname::as_str).to_owned(),
+            app_name: self.app_name.as_ref().map_or(built_in.app_name, |name| name.as_str().to_owned()),
+            proc_id: process.to_string(),
+            zone: self.zone.as_ref().map_or(built_in.zone, |zone| zone.time_zone().clone()),
+            ..syslog::Format::default()
         }
     }
 }
@@ -110,6 +135,15 @@ impl From<CefVersion> for u8 {
     }
 }
 
+impl From<CefVersion> for cef::Version {
+    fn from(version: CefVersion) -> Self {
+        match version {
+            CefVersion::V0 => Self::V0,
+            CefVersion::V1 => Self::V1,
+        }
+    }
+}
+
 /// The number behind `LEEF:`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum LeefVersion {
@@ -120,30 +154,6 @@ pub enum LeefVersion {
     #[default]
     #[serde(rename = "2.0")]
     V2,
-}
-
-/// How frames are told apart on a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Framing {
-    /// Length, a space, the message (RFC 5425 §4.3).
-    #[default]
-    OctetCounting,
-    /// The message, a line feed (RFC 6587 §3.4.2).
-    Lf,
-}
-
-/// The syslog header before the event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Header {
-    /// `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID SD`
-    #[default]
-    Rfc5424,
-    /// `<PRI>Mmm dd hh:mm:ss HOSTNAME`
-    Rfc3164,
-    /// The event alone.
-    None,
 }
 
 /// Which time the syslog header carries.
@@ -176,57 +186,6 @@ pub enum Ipv6 {
     Paired,
     /// Into the keys that also carry IPv4.
     Inline,
-}
-
-/// The separator of LEEF 2.0 attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Delimiter(char);
-
-impl Delimiter {
-    /// The character.
-    #[must_use]
-    pub fn character(self) -> char {
-        self.0
-    }
-}
-
-impl TryFrom<String> for Delimiter {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not a delimiter: one character, or `0x` and one to four hex digits");
-        let mut letters = text.chars();
-        let character = match (letters.next(), letters.next()) {
-            (Some(letter), None) => letter,
-            _ => {
-                let digits = text
-                    .strip_prefix("0x")
-                    .or_else(|| text.strip_prefix('x'))
-                    .filter(|digits| digits.len() <= 4);
-                let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-                number.and_then(char::from_u32).ok_or_else(wrong)?
-            }
-        };
-        // Each of these stands in keys and values, or ends a frame.
-        if character.is_alphanumeric() || matches!(character, '=' | ' ' | '|' | '\\' | '\n' | '\r' | '\0') {
-            return Err(format!(
-                "`{text}` cannot separate attributes: it occurs in keys and values or ends a line"
-            ));
-        }
-        Ok(Self(character))
-    }
-}
-
-impl From<Delimiter> for String {
-    fn from(delimiter: Delimiter) -> Self {
-        if delimiter.0.is_ascii_graphic() {
-            delimiter.0.to_string()
-        } else {
-            format!("0x{:02X}", u32::from(delimiter.0))
-        }
-    }
 }
 
 /// HOSTNAME (RFC 5424 §6.2.4): 1 to 255 printable ASCII characters.
@@ -331,34 +290,9 @@ impl From<Zone> for String {
     }
 }
 
-/// A syslog facility, 0 to 23 (RFC 5424 §6.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facility(u8);
-
-impl Facility {
-    /// The number.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        self.0
-    }
-}
-
-impl fmt::Display for Facility {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(FACILITIES.get(usize::from(self.0)).copied().unwrap_or_default())
-    }
-}
-
-impl Serialize for Facility {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Facility {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FacilityVisitor)
-    }
+/// Reads a facility by its name or its number.
+fn facility<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Facility>, D::Error> {
+    deserializer.deserialize_any(FacilityVisitor).map(Some)
 }
 
 struct FacilityVisitor;
@@ -371,36 +305,33 @@ impl Visitor<'_> for FacilityVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Facility, E> {
-        match u8::try_from(number) {
-            Ok(number) if usize::from(number) < FACILITIES.len() => Ok(Facility(number)),
-            _ => Err(E::custom(format!("{number} is not a syslog facility: 0 to 23"))),
-        }
+        self.visit_str(&number.to_string())
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Facility, E> {
-        self.visit_u64(u64::try_from(number).unwrap_or(u64::MAX))
+        self.visit_str(&number.to_string())
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Facility, E> {
-        if let Ok(number) = word.parse::<u64>() {
-            return self.visit_u64(number);
-        }
-        let found = (0u8..).zip(FACILITIES).find(|(_, name)| **name == word);
-        match found {
-            Some((number, _)) => Ok(Facility(number)),
-            None => {
-                Err(E::custom(format!("`{word}` is not a syslog facility: `{}`", FACILITIES.join("`, `"))))
-            }
-        }
+        Facility::try_from(word.to_owned()).map_err(E::custom)
     }
 }
 
-/// In the order of RFC 5424 §6.2.1, under the names of syslog.conf.
-const FACILITIES: &[&str] = &[
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
+/// Writes its number.
+#[allow(clippy::ref_option, reason = "serde asks for this form")]
+fn facility_number<S: Serializer>(facility: &Option<Facility>, to: S) -> Result<S::Ok, S::Error> {
+    facility.map(Facility::number).serialize(to)
+}
+
+/// Writes the character, or its code where it cannot be seen.
+#[allow(clippy::ref_option, reason = "serde asks for this form")]
+fn delimiter_text<S: Serializer>(delimiter: &Option<Delimiter>, to: S) -> Result<S::Ok, S::Error> {
+    let text = delimiter.map(|delimiter| match delimiter.byte() {
+        printable @ b'!'..=b'~' => char::from(printable).to_string(),
+        other => format!("0x{other:02X}"),
+    });
+    text.serialize(to)
+}
 
 #[cfg(test)]
 mod tests {
@@ -413,12 +344,24 @@ mod tests {
     #[test]
     fn a_destination_lies_over_its_profile() {
         let profile = read("format = 'leef'\nframing = 'lf'\nfacility = 4").unwrap();
-        let destination = read("framing = 'octet_counting'\nzone = 'UTC'").unwrap();
+        let destination = read("framing = 'octet'\nzone = 'UTC'").unwrap();
         let wire = destination.over(profile);
         assert_eq!(wire.format, Some(Format::Leef));
-        assert_eq!(wire.framing, Some(Framing::OctetCounting));
-        assert_eq!(wire.facility, Some(Facility(4)));
+        assert_eq!(wire.framing, Some(Framing::Octet));
+        assert_eq!(wire.facility, Facility::new(4));
         assert!(wire.zone.is_some());
+    }
+
+    #[test]
+    fn the_machine_names_itself_unless_told_otherwise() {
+        for (text, hostname, app_name) in [
+            ("", "gate7", "cefgate"),
+            ("hostname = 'a'\napp_name = 'b'", "a", "b"),
+            ("app_name = 'CEF'", "gate7", "CEF"),
+        ] {
+            let format = read(text).unwrap().syslog("gate7", 42);
+            assert_eq!((format.hostname.as_str(), format.app_name.as_str()), (hostname, app_name), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@
 mod deframe;
 
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::deframe::{Deframer, Fault, Step};
 use crate::clean::{instant, write_display, write_integer};
@@ -186,7 +186,7 @@ impl Default for Format {
 }
 
 /// The syslog header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Header {
     /// RFC 5424.
@@ -199,7 +199,7 @@ pub enum Header {
 }
 
 /// How a receiver finds the end of a message in the stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Framing {
     /// The length stands before it (RFC 6587 §3.4.1, RFC 5425 §4.3).
