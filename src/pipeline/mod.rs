@@ -3,6 +3,10 @@
 //! A pipeline belongs to one destination. It does no IO, reads no clock and cannot fail: what cannot be mapped
 //! goes out through the mapping `unparsed`, with the reason.
 
+mod settings;
+
+pub use self::settings::Settings;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
