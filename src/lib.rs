@@ -1,7 +1,9 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod backoff;
 pub mod cef;
+pub mod certs;
 pub mod clean;
 pub mod cli;
 pub mod config;
@@ -10,15 +12,13 @@ pub mod duration;
 pub mod event;
 pub mod json;
 pub mod leef;
-pub mod backoff;
-pub mod certs;
 pub mod mapping;
 pub mod pipeline;
 pub mod record;
 pub mod secret;
-pub mod syslog;
-pub mod telemetry;
-pub mod wire;
 pub mod sink;
+pub mod syslog;
 pub mod tcp_info;
+pub mod telemetry;
 pub mod tls;
+pub mod wire;

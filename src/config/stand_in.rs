@@ -30,28 +30,3 @@ pub mod source {
         }
     }
 }
-pub mod sink {
-    #[derive(Debug)]
-    pub enum SinkConfig {
-        TlsSyslog(tls_syslog::Config),
-        File(file::Config),
-    }
-    pub mod tls_syslog {
-        use serde::{Deserialize, Serialize};
-        #[derive(Debug, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct Config {
-            pub address: String,
-            pub ca_file: Option<std::path::PathBuf>,
-            pub client_key_passphrase: Option<crate::secret::Secret>,
-        }
-    }
-    pub mod file {
-        use serde::{Deserialize, Serialize};
-        #[derive(Debug, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct Config {
-            pub path: String,
-        }
-    }
-}
