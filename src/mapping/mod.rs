@@ -1,6 +1,7 @@
 //! Mapping files: from text to a flat program that turns a record into events.
 
 pub mod ast;
+pub mod check;
 pub mod compile;
 mod convert;
 mod dedupe;
@@ -8,6 +9,7 @@ pub mod diagnostic;
 pub mod evaluate;
 pub mod expr;
 pub mod file;
+pub mod layer;
 pub mod place;
 pub mod program;
 mod read;
@@ -19,4 +21,5 @@ mod transform;
 pub mod tree;
 pub mod trial;
 mod value;
+pub mod version;
 pub mod vocabulary;

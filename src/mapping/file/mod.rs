@@ -6,6 +6,7 @@ mod form;
 mod lookup;
 mod reader;
 
+pub(in crate::mapping) use self::lookup::is_network;
 pub use self::lookup::read as lookups;
 
 use indexmap::IndexMap;
