@@ -22,9 +22,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
-use self::stand_in::{source, spool};
+use self::stand_in::source;
 use self::tree::Tree;
 use crate::sink;
+use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;
 

@@ -1,17 +1,6 @@
 //! Stand-ins for the Config structs of modules that are written in parallel.
 #![allow(missing_docs)]
 
-pub mod spool {
-    use serde::{Deserialize, Serialize};
-    #[derive(Debug, Deserialize, Serialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct Config {
-        #[serde(default)]
-        pub directory: std::path::PathBuf,
-        #[serde(default)]
-        pub max_bytes: u64,
-    }
-}
 pub mod source {
     pub enum SourceConfig {
         File(file::Config),
