@@ -3,4 +3,6 @@
 
 pub mod json;
 pub mod mapping;
+pub mod oversized;
 pub mod record;
+pub mod source;
