@@ -223,6 +223,16 @@ fn wrapped(object: &[u8]) -> Option<usize> {
     wraps_value(object).then_some(at)
 }
 
+/// Whether a message that begins like this is a wrapper: the array of its records has been reached.
+pub(super) fn wraps_records(beginning: &[u8]) -> bool {
+    let text = &beginning[begin(beginning)..];
+    match text.first() {
+        Some(b'[') => holds_objects(text),
+        Some(b'{') => wrapped(text).is_some(),
+        _ => false,
+    }
+}
+
 /// Whether an object is the body of a REST answer: a `value` and nothing beside it but `@odata.…`.
 fn wraps_value(object: &[u8]) -> bool {
     Members::new(object).all(|(key, _)| key == b"value" || key.starts_with(b"@odata."))
@@ -339,16 +349,21 @@ fn skip_separators(text: &[u8], mut at: usize) -> usize {
 
 /// Without the byte order mark and the blanks around it.
 fn trim(message: &Bytes) -> Bytes {
-    let start = skip_blanks(message, 0);
-    let start =
-        if message[start..].starts_with(BOM) { skip_blanks(message, start + BOM.len()) } else { start };
+    let start = begin(message);
     let end = message.iter().rposition(|byte| !is_blank(*byte)).map_or(start, |last| last + 1);
     message.slice(start..end.max(start))
+}
+
+/// Where the message begins behind blanks and a byte order mark.
+pub(super) fn begin(message: &[u8]) -> usize {
+    let start = skip_blanks(message, 0);
+    if message[start..].starts_with(BOM) { skip_blanks(message, start + BOM.len()) } else { start }
 }
 
 /// The table of objects nothing else is known of.
 pub const GENERIC: &str = "generic";
 const STREAMED: &[u8] = b"AdvancedHunting-";
+/// The byte order mark in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 const MAX_NAME: usize = 64;
 const MAX_TABLES: usize = 1000;
