@@ -24,3 +24,6 @@ pub mod tcp_info;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;
+pub mod oversized;
+pub mod record;
+pub mod source;

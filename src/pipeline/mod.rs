@@ -3,6 +3,10 @@
 //! A pipeline belongs to one destination. It does no IO, reads no clock and cannot fail: what cannot be mapped
 //! goes out through the mapping `unparsed`, with the reason.
 
+mod settings;
+
+pub use self::settings::Settings;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -198,14 +202,23 @@ impl Pipeline {
             match outcome {
                 Ok(Outcome::NoMatch) => {}
                 Ok(Outcome::Events(_)) => return,
-                Ok(Outcome::Filtered(rule)) => return frames.filtered.push(Filtered { place, program: number, rule: Some(rule) }),
-                Ok(Outcome::Duplicate) => return frames.filtered.push(Filtered { place, program: number, rule: None }),
+                Ok(Outcome::Filtered(rule)) => {
+                    return frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
+                }
+                Ok(Outcome::Duplicate) => {
+                    return frames.filtered.push(Filtered { place, program: number, rule: None });
+                }
                 Ok(Outcome::Rejected(field)) => {
                     let key = set.programs[number].all_fields().nth(field).map_or("", |field| &field.key);
-                    let reason = format!("`{key}` of mapping {} has a value of the wrong type", set.programs[number].id);
+                    let reason = format!(
+                        "`{key}` of mapping {} has a value of the wrong type",
+                        set.programs[number].id
+                    );
                     return self.unparsed(place, record, &reason, frames);
                 }
-                Err(not_an_object) => return self.unparsed(place, record, &not_an_object.to_string(), frames),
+                Err(not_an_object) => {
+                    return self.unparsed(place, record, &not_an_object.to_string(), frames);
+                }
             }
         }
         self.unparsed(place, record, "no mapping takes it", frames);
