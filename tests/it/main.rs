@@ -3,4 +3,5 @@
 
 mod config;
 mod mapping;
+mod mapping_faults;
 mod tidy;
