@@ -1,3 +1,7 @@
 //! The `cefgate` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cefgate::cli::main()
+}

@@ -433,6 +433,8 @@ pub struct Fanout {
 pub struct Test {
     /// What it promises.
     pub name: Spanned<String>,
+    /// The record's table where the mapping takes more than one (`generic`); else that of `[match]`.
+    pub table: Option<String>,
     /// The record, as text.
     pub input: Spanned<String>,
     /// Expected number of events.

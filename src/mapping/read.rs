@@ -94,6 +94,12 @@ impl Trie {
         Ok(pass.slots)
     }
 
+    /// Slots of a record that has no columns.
+    #[must_use]
+    pub fn empty<'r>(&self, arena: &'r Bump) -> &'r [Value<'r>] {
+        arena.alloc_slice_fill_copy(self.n_slots, Value::Missing)
+    }
+
     fn node<'p>(&mut self, path: impl Iterator<Item = &'p str>) -> usize {
         path.fold(0, |node, name| {
             if let Some(child) = self.nodes[node].names.find(name) {

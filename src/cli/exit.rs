@@ -1,0 +1,100 @@
+//! Exit codes and the printing of an error.
+
+use std::fmt::Write;
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::Faults;
+
+/// Prints the error and its causes, and chooses the exit code.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{}", text(error));
+    ExitCode::from(code(error))
+}
+
+/// `error: …`, then a line `caused by: …` for each cause that says something new.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !last.contains(&cause) {
+            let _ = write!(text, "\n  caused by: {cause}");
+        }
+        last = cause;
+    }
+    text
+}
+
+/// The first cause that has a code of its own decides.
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<Faults>() {
+            return CONFIGURATION;
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return match cause.kind() {
+                io::ErrorKind::PermissionDenied => PERMISSION,
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::AddrInUse
+                | io::ErrorKind::AddrNotAvailable => UNAVAILABLE,
+                _ => IO,
+            };
+        }
+    }
+    FAILURE
+}
+
+// sysexits.h
+const CONFIGURATION: u8 = 78;
+const PERMISSION: u8 = 77;
+const IO: u8 = 74;
+const UNAVAILABLE: u8 = 69;
+/// What was asked for did not succeed: a check that found something, a test that failed.
+const FAILURE: u8 = 1;
+/// The command line was wrong.
+const USAGE: u8 = 64;
+
+/// The exit code for a command line that was not understood.
+#[must_use]
+pub fn usage() -> ExitCode {
+    ExitCode::from(USAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_follows_the_cause() {
+        let io = |kind| anyhow::Error::new(io::Error::from(kind)).context("open the spool");
+        for (error, expected) in [
+            (anyhow::Error::new(Faults::default()), 78),
+            (io(io::ErrorKind::PermissionDenied), 77),
+            (io(io::ErrorKind::StorageFull), 74),
+            (io(io::ErrorKind::ConnectionRefused), 69),
+            (anyhow::anyhow!("2 tests failed"), 1),
+        ] {
+            assert_eq!(code(&error), expected, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_printed_once_with_its_causes() {
+        let error = Err::<(), _>(io::Error::other("the disk is on fire"))
+            .context("write segment 3")
+            .context("append")
+            .unwrap_err();
+        assert_eq!(
+            text(&error),
+            "error: append\n  caused by: write segment 3\n  caused by: the disk is on fire"
+        );
+    }
+}

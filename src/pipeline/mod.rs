@@ -1,0 +1,310 @@
+//! Record → frames: parse, map, encode, syslog header, framing.
+//!
+//! A pipeline belongs to one destination. It does no IO, reads no clock and cannot fail: what cannot be mapped
+//! goes out through the mapping `unparsed`, with the reason.
+
+mod settings;
+
+pub use self::settings::Settings;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
+use crate::event::Finished;
+use crate::mapping::evaluate::Fault;
+use crate::mapping::run::{Outcome, State};
+use crate::mapping::set::{MappingSet, UNPARSED};
+use crate::record::{Name, Record, Table, Timestamp};
+use crate::syslog::Framer;
+
+/// What a destination's messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// CEF or LEEF, by the mappings.
+    Event,
+    /// The record as received, on one line.
+    Json,
+}
+
+/// Which time the syslog header shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stamp {
+    /// The event's own, or the append time where it has none.
+    #[default]
+    Event,
+    /// The time of sending.
+    Sent,
+}
+
+/// Maps and frames the records of one destination.
+pub struct Pipeline {
+    set: Arc<MappingSet>,
+    states: Vec<State>,
+    framer: Framer,
+    message_kind: Message,
+    stamp: Stamp,
+    now: Timestamp,
+    arena: Bump,
+    message: Vec<u8>,
+    routes: Vec<Route>,
+    unparsed: Option<usize>,
+}
+
+/// The programs for a table, found once.
+struct Route {
+    table: Name,
+    candidates: Vec<usize>,
+}
+
+/// Frames of consecutive records, and what became of each record.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// Whole frames, one behind the other.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub n_events: usize,
+    /// Records filtered out, in order.
+    pub filtered: Vec<Filtered>,
+    /// Records that went out through `unparsed`, by their place in the chunk.
+    pub unparsed: Vec<usize>,
+}
+
+/// A record that a rule, or the dedupe, has filtered out.
+#[derive(Clone, Copy, Debug)]
+pub struct Filtered {
+    /// Its place in the chunk.
+    pub place: usize,
+    program: usize,
+    /// The rule, or none for a duplicate.
+    rule: Option<usize>,
+}
+
+/// What a pipeline counts beside events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Events written.
+    Events,
+    /// Values that were not what their key takes, by kind.
+    Fault(&'static str),
+    /// Values cut to their limit.
+    Cut,
+    /// Values left out or cut because the event was too large.
+    Shed,
+}
+
+impl Frames {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.n_events = 0;
+        self.filtered.clear();
+        self.unparsed.clear();
+    }
+}
+
+impl Pipeline {
+    /// A pipeline over compiled mappings.
+    #[must_use]
+    pub fn new(set: Arc<MappingSet>, framer: Framer, message_kind: Message, stamp: Stamp) -> Self {
+        let states = set.programs.iter().map(State::new).collect();
+        let unparsed = set.candidates(UNPARSED).first().copied();
+        Self {
+            set,
+            states,
+            framer,
+            message_kind,
+            stamp,
+            now: Timestamp::default(),
+            arena: Bump::new(),
+            message: Vec::new(),
+            routes: Vec::new(),
+            unparsed,
+        }
+    }
+
+    /// Swaps the mappings; counts of the old ones are given back for reporting.
+    pub fn replace(&mut self, set: Arc<MappingSet>) {
+        *self = Self::new(set, self.framer.clone(), self.message_kind, self.stamp);
+    }
+
+    /// The compiled mappings.
+    #[must_use]
+    pub fn set(&self) -> &MappingSet {
+        &self.set
+    }
+
+    /// The name of what filtered a record out.
+    #[must_use]
+    pub fn reason(&self, filtered: &Filtered) -> Name {
+        let rules = &self.set.programs[filtered.program].rules;
+        filtered.rule.map_or_else(|| DUPLICATE.into(), |rule| rules[rule].reason.clone())
+    }
+
+    /// What was counted since the last call: mapping, key, what, how often.
+    pub fn take_counts(&mut self, mut each: impl FnMut(&str, &str, Count, u64)) {
+        for (program, state) in self.set.programs.iter().zip(&mut self.states) {
+            let mut take = |key: &str, count: Count, number: &mut u64| match std::mem::take(number) {
+                0 => {}
+                number => each(&program.id, key, count, number),
+            };
+            take("", Count::Events, &mut state.events);
+            for (place, field) in program.all_fields().enumerate() {
+                for (kind, (name, _)) in Fault::NAMES.iter().enumerate() {
+                    take(&field.key, Count::Fault(name), &mut state.faults[place][kind]);
+                }
+                take(&field.key, Count::Cut, &mut state.cut[place]);
+                take(&field.key, Count::Shed, &mut state.shed[place]);
+            }
+        }
+    }
+
+    /// Appends the frames of these records, sent at `now`.
+    pub fn encode(&mut self, records: &[Record], now: Timestamp, frames: &mut Frames) {
+        self.now = now;
+        for (place, record) in records.iter().enumerate() {
+            self.record(place, record, frames);
+            self.arena.reset();
+        }
+    }
+
+    fn record(&mut self, place: usize, record: &Record, frames: &mut Frames) {
+        if self.message_kind == Message::Json {
+            one_line(&record.body, &mut self.message);
+            self.framer.frame(&mut frames.bytes, INFORMATIONAL, record.received, &self.message);
+            frames.n_events += 1;
+            return;
+        }
+        if &*record.table.0 == Table::UNPARSED {
+            return self.unparsed(place, record, "not a JSON object", frames);
+        }
+        let route = self.route(&record.table);
+        let body = match String::from_utf8_lossy(&record.body) {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => &*self.arena.alloc_str(&text),
+        };
+        let set = &self.set;
+        for &number in &self.routes[route].candidates {
+            let framer = &mut self.framer;
+            let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
+            let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
+            let outcome = set.programs[number].run(
+                &set.target,
+                record,
+                "",
+                body,
+                &self.arena,
+                &mut self.states[number],
+                &mut self.message,
+                emit,
+            );
+            match outcome {
+                Ok(Outcome::NoMatch) => {}
+                Ok(Outcome::Events(_)) => return,
+                Ok(Outcome::Filtered(rule)) => {
+                    return frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
+                }
+                Ok(Outcome::Duplicate) => {
+                    return frames.filtered.push(Filtered { place, program: number, rule: None });
+                }
+                Ok(Outcome::Rejected(field)) => {
+                    let key = set.programs[number].all_fields().nth(field).map_or("", |field| &field.key);
+                    let reason = format!(
+                        "`{key}` of mapping {} has a value of the wrong type",
+                        set.programs[number].id
+                    );
+                    return self.unparsed(place, record, &reason, frames);
+                }
+                Err(not_an_object) => {
+                    return self.unparsed(place, record, &not_an_object.to_string(), frames);
+                }
+            }
+        }
+        self.unparsed(place, record, "no mapping takes it", frames);
+    }
+
+    fn unparsed(&mut self, place: usize, record: &Record, reason: &str, frames: &mut Frames) {
+        frames.unparsed.push(place);
+        let Some(number) = self.unparsed else {
+            // Sent as it is rather than not at all: a set without `unparsed` is refused by its check.
+            one_line(&record.body, &mut self.message);
+            self.framer.frame(&mut frames.bytes, INFORMATIONAL, record.received, &self.message);
+            frames.n_events += 1;
+            return;
+        };
+        let framer = &mut self.framer;
+        let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
+        let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
+        let outcome = self.set.programs[number].run(
+            &self.set.target,
+            record,
+            reason,
+            "",
+            &self.arena,
+            &mut self.states[number],
+            &mut self.message,
+            emit,
+        );
+        if let Ok(Outcome::Filtered(rule)) = outcome {
+            frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
+        }
+    }
+
+    fn route(&mut self, table: &Table) -> usize {
+        if let Some(place) = self.routes.iter().position(|route| Arc::ptr_eq(&route.table, &table.0)) {
+            return place;
+        }
+        if let Some(place) = self.routes.iter().position(|route| *route.table == *table.0) {
+            return place;
+        }
+        if self.routes.len() == MAX_ROUTES {
+            self.routes.clear();
+        }
+        self.routes.push(Route { table: table.0.clone(), candidates: self.set.candidates(&table.0) });
+        self.routes.len() - 1
+    }
+}
+
+/// The times among which a syslog header chooses.
+#[derive(Clone, Copy)]
+struct HeaderTime {
+    stamp: Stamp,
+    now: Timestamp,
+    received: Timestamp,
+}
+
+fn emit(event: Finished<'_>, time: HeaderTime, framer: &mut Framer, frames: &mut Frames) {
+    let time = match time.stamp {
+        Stamp::Event => event.time.unwrap_or(time.received),
+        Stamp::Sent => time.now,
+    };
+    framer.frame(&mut frames.bytes, syslog_severity(event.severity), time, event.message);
+    frames.n_events += 1;
+}
+
+/// The record's bytes without line ends: between JSON tokens they are blanks, inside strings they are not legal.
+fn one_line(body: &[u8], message: &mut Vec<u8>) {
+    message.clear();
+    message.extend_from_slice(String::from_utf8_lossy(body).as_bytes());
+    message.iter_mut().filter(|byte| **byte < b' ').for_each(|byte| *byte = b' ');
+}
+
+/// CEF severity bands (Low, Medium, High, Very-High) as syslog severities (RFC 5424 §6.2.1).
+fn syslog_severity(severity: u8) -> u8 {
+    match severity {
+        0..=3 => INFORMATIONAL,
+        4..=6 => 4,
+        7..=8 => 3,
+        _ => 2,
+    }
+}
+
+/// The reason of records that the dedupe filters out.
+const DUPLICATE: &str = "duplicate";
+
+/// RFC 5424 §6.2.1.
+const INFORMATIONAL: u8 = 6;
+
+/// Far above the number of tables: a bound for sources that invent table names.
+const MAX_ROUTES: usize = 4096;

@@ -1,0 +1,275 @@
+//! Opening a folder: what is there, what a crash left half done, where everything stands.
+//!
+//! Only the newest segment is read through. A new segment is begun on every start, so that none is ever continued
+//! in another version's format.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::account::Account;
+use super::cursor::{self, Cursor, CursorFile};
+use super::disk::{self, Disk};
+use super::frame::Frame;
+use super::log::{Condition, Destination, Log};
+use super::segment::{self, Extent, Opening, Positions, Scan};
+use super::{Config, SpoolError};
+use crate::record::{Name, Partition, Position, Timestamp};
+
+/// Repairs the folder and begins a new segment.
+pub(super) fn recover(
+    config: &Config,
+    destinations: &[String],
+    account: &Account,
+    disk: &Disk,
+) -> Result<(Log, File), SpoolError> {
+    let directory = config.directory.as_path();
+    let in_directory = |source| SpoolError::Directory { path: directory.to_owned(), source };
+    remove_leftovers(directory).map_err(in_directory)?;
+    let mut found = survey(directory)?;
+    for unreadable in &found.unreadable {
+        set_unreadable_aside(unreadable).map_err(|source| failed(unreadable, source))?;
+    }
+    let positions = match found.newest.take() {
+        None => Positions::new(),
+        Some(opening) => recover_newest(&mut found.extents, opening, account)?,
+    };
+    let cursors = open_cursors(directory, destinations).map_err(in_directory)?;
+    let end = found.extents.back().map_or(1, |extent| extent.end);
+    let next = cursors.iter().filter_map(|(_, _, cursor)| *cursor).map(|cursor| cursor.0).fold(end, u64::max);
+    if next > end {
+        error!(
+            from = end,
+            to = next,
+            "delivered records are missing on disk; their numbers are not used again"
+        );
+    }
+    close_gaps(&mut found.extents, next);
+    let (file, extent) = segment::create(directory, next, &positions, disk)
+        .map_err(|source| SpoolError::Write { path: directory.to_owned(), source: Arc::new(source) })?;
+    // One without records had the same name and is replaced.
+    while found.extents.back().is_some_and(|last| last.path == extent.path) {
+        found.extents.pop_back();
+    }
+    found.extents.push_back(extent);
+    let oldest = found.extents.front().map_or(1, |extent| extent.first);
+    let destinations = cursors
+        .into_iter()
+        .map(|(name, file, cursor)| place(&name, file, cursor, oldest))
+        .collect::<io::Result<_>>()
+        .map_err(in_directory)?;
+    let log = Log { extents: found.extents, positions, destinations, condition: Condition::Open };
+    info!(oldest, next, bytes = log.bytes(), segments = log.extents.len(), "spool opened");
+    Ok((log, file))
+}
+
+/// The segments of a folder; `end` of the newest is not known yet.
+#[derive(Default)]
+pub(super) struct Survey {
+    pub(super) extents: VecDeque<Extent>,
+    pub(super) newest: Option<Opening>,
+    pub(super) unreadable: Vec<PathBuf>,
+}
+
+/// Reads every segment's header.
+pub(super) fn survey(directory: &Path) -> Result<Survey, SpoolError> {
+    let listed = segment::list(directory)
+        .map_err(|source| SpoolError::Directory { path: directory.to_owned(), source })?;
+    let mut survey = Survey::default();
+    for (first, path) in listed {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Beside a running process, a segment may go at any time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed(&path, source)),
+        };
+        let bytes = file.metadata().map_err(|source| failed(&path, source))?.len();
+        let Some(opening) = segment::read_header(&path, &file)?.filter(|opening| opening.first == first)
+        else {
+            survey.unreadable.push(path);
+            continue;
+        };
+        if let Some(before) = survey.extents.back_mut() {
+            before.end = first;
+        }
+        let damaged = path.extension().is_some_and(|extension| extension == segment::CORRUPT);
+        let (opened, header) = (opening.opened, opening.header);
+        survey.extents.push_back(Extent {
+            path: path.into(),
+            first,
+            end: first,
+            header,
+            bytes,
+            opened,
+            damaged,
+        });
+        survey.newest = Some(opening);
+    }
+    Ok(survey)
+}
+
+/// Finds the end of the newest segment and the positions there.
+fn recover_newest(
+    extents: &mut VecDeque<Extent>,
+    opening: Opening,
+    account: &Account,
+) -> Result<Positions, SpoolError> {
+    let Some(extent) = extents.back_mut() else { return Ok(opening.positions) };
+    let path = extent.path.to_path_buf();
+    let mut positions = opening.positions;
+    let at_end = find_end(extent, |frame| {
+        apply(&mut positions, frame);
+        count(account, frame);
+    })
+    .map_err(|source| failed(&path, source))?;
+    match at_end {
+        End::Clean => {}
+        End::Torn { at } => {
+            let cut = extent.bytes - at;
+            warn!(path = %path.display(), bytes = cut, "the last write was torn; its records were not acknowledged");
+            let file = File::options().write(true).open(&path).map_err(|source| failed(&path, source))?;
+            file.set_len(at).and_then(|()| file.sync_all()).map_err(|source| failed(&path, source))?;
+            extent.bytes = at;
+        }
+        End::Damaged => {
+            error!(path = %path.display(), "a damaged frame lies before whole ones; sources resume before it");
+            extent.damaged = true;
+            let aside = path.with_extension(segment::CORRUPT);
+            fs::rename(&path, &aside).map_err(|source| failed(&path, source))?;
+            extent.path = aside.into();
+        }
+    }
+    Ok(positions)
+}
+
+/// What is behind the last frame in order.
+pub(super) enum End {
+    Clean,
+    /// Nothing but half a write, from here on.
+    Torn {
+        at: u64,
+    },
+    /// Whole frames follow a bad one.
+    Damaged,
+}
+
+/// Reads a segment through and sets its `end`. `visit` sees the frames before the first bad one: what follows
+/// damage is delivered, but no source may resume behind a frame that was lost.
+pub(super) fn find_end(extent: &mut Extent, mut visit: impl FnMut(&Frame<'_>)) -> io::Result<End> {
+    let file = File::open(&extent.path)?;
+    let mut scan = Scan::new(&file, extent.header, extent.bytes);
+    extent.end = extent.first;
+    while let Some((place, frame)) = scan.next()? {
+        if frame.header.first != extent.end {
+            scan.offset = place;
+            break;
+        }
+        extent.end = frame.header.end();
+        visit(&frame);
+    }
+    let at = scan.offset;
+    if at == extent.bytes {
+        return Ok(End::Clean);
+    }
+    let mut behind = at;
+    let mut damaged = false;
+    let plausible = |end: u64| end..=end.saturating_add(PLAUSIBLE_GAP);
+    while let Some((offset, header)) =
+        segment::find_frame(&file, behind, extent.bytes, plausible(extent.end))?
+    {
+        damaged = true;
+        behind = offset + header.size() as u64;
+        extent.end = header.end();
+    }
+    Ok(if damaged { End::Damaged } else { End::Torn { at } })
+}
+
+fn apply(positions: &mut Positions, frame: &Frame<'_>) {
+    let key = || (Name::from(frame.source), Partition(frame.partition.to_owned()));
+    if let Some(position) = frame.position {
+        positions.insert(key(), Position(position.to_owned()));
+    } else if frame.forgets {
+        positions.remove(&key());
+    }
+}
+
+/// Counts the frames the account was not written for before the end.
+fn count(account: &Account, frame: &Frame<'_>) {
+    let mut counts = vec![0u64; frame.tables.len()];
+    for (table, _) in frame.bodies() {
+        counts[table] += 1;
+    }
+    let counts: Vec<(&str, u64)> = frame.tables.iter().copied().zip(counts).collect();
+    account.count_recovered(frame.source, &counts, Timestamp(frame.header.time), frame.header.end());
+}
+
+/// Every segment ends where the next begins; what is missing between is found out by reading.
+fn close_gaps(extents: &mut VecDeque<Extent>, next: u64) {
+    if let Some(last) = extents.back_mut() {
+        last.end = next;
+    }
+}
+
+fn open_cursors(
+    directory: &Path,
+    destinations: &[String],
+) -> io::Result<Vec<(String, CursorFile, Option<Cursor>)>> {
+    for name in cursor::list(directory)? {
+        if !destinations.contains(&name) {
+            info!(
+                destination = name,
+                "a cursor of a destination that is not configured is kept, but holds no records"
+            );
+        }
+    }
+    let open =
+        |name: &String| CursorFile::open(directory, name).map(|(file, cursor)| (name.clone(), file, cursor));
+    destinations.iter().map(open).collect()
+}
+
+fn place(name: &str, mut file: CursorFile, cursor: Option<Cursor>, oldest: u64) -> io::Result<Destination> {
+    if let Some(Cursor(cursor)) = cursor
+        && cursor < oldest
+    {
+        warn!(
+            destination = name,
+            from = cursor,
+            to = oldest,
+            "records after the cursor are no longer in the spool"
+        );
+    }
+    let place = cursor.map_or(oldest, |cursor| cursor.0.max(oldest));
+    if cursor != Some(Cursor(place)) {
+        match file.write(Cursor(place)) {
+            Err(error) if !disk::is_full(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(Destination::new(name, place, file))
+}
+
+fn remove_leftovers(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == disk::TEMPORARY) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_unreadable_aside(path: &Path) -> io::Result<()> {
+    error!(path = %path.display(), "a segment's header cannot be read; it is set aside");
+    fs::rename(path, path.with_extension(segment::UNREADABLE))
+}
+
+fn failed(path: &Path, source: io::Error) -> SpoolError {
+    SpoolError::Read { path: path.to_owned(), source }
+}
+
+/// How far a sequence number behind damage may be from what was expected.
+const PLAUSIBLE_GAP: u64 = 1 << 32;

@@ -1,0 +1,150 @@
+//! Which segments go, and when: delivered ones after `keep` or when their space is needed, any after `max_age`,
+//! undelivered ones only when `drop_oldest` says so. Segments go whole, by unlink, the oldest first.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tracing::{error, warn};
+
+use super::config::WhenFull;
+use super::cursor::Cursor;
+use super::lock;
+use super::writer::Writer;
+use crate::record::Timestamp;
+
+impl Writer {
+    /// Removes what has been there long enough, and publishes the sizes.
+    pub(super) fn expire(&mut self) {
+        let config = self.shared.config.clone();
+        while self.second_opened().is_some_and(|opened| is_older(opened, config.keep))
+            && self.free_delivered()
+        {}
+        if let Some(max_age) = config.max_age {
+            self.leave_aged_segment(max_age / AGE_STEPS);
+            while self.shared.log().extents.len() > 1
+                && self.oldest_opened().is_some_and(|at| is_older(at, max_age))
+            {
+                self.drop_oldest("max_age");
+            }
+        }
+        self.shared.account.upkeep();
+        let log = self.shared.log();
+        gauge!(super::SPOOL_BYTES).set(approximate(log.bytes()));
+        gauge!(super::SPOOL_MAX_BYTES).set(approximate(config.max_bytes));
+        gauge!(super::SPOOL_SEGMENTS).set(approximate(log.extents.len() as u64));
+        for destination in &log.destinations {
+            gauge!(super::SPOOL_LAG, "destination" => destination.name.to_string())
+                .set(approximate(log.next().saturating_sub(destination.cursor)));
+        }
+    }
+
+    /// Frees space for a frame; false when it has to wait for a destination.
+    pub(super) fn make_room(&mut self, needed: u64) -> bool {
+        loop {
+            let (fits, only_segment, has_records, delivered) = {
+                let log = self.shared.log();
+                let only_segment = log.extents.len() == 1;
+                let has_records = log.oldest() < log.next();
+                (
+                    log.bytes() + needed <= self.shared.config.max_bytes,
+                    only_segment,
+                    has_records,
+                    log.delivered(log.next()),
+                )
+            };
+            // A frame larger than the whole spool still goes in when it is alone.
+            if fits || only_segment && !has_records {
+                return true;
+            }
+            let may_drop = self.shared.config.when_full == WhenFull::DropOldest;
+            if only_segment {
+                if !(delivered || may_drop) || !matches!(self.rotate(), Ok(true)) {
+                    return false;
+                }
+            } else if !self.free_delivered() {
+                if !may_drop {
+                    return false;
+                }
+                self.drop_oldest("full");
+            }
+        }
+    }
+
+    /// Removes the oldest segment if it is delivered; false when there is none.
+    pub(super) fn free_delivered(&mut self) -> bool {
+        let mut log = self.shared.log();
+        let free =
+            log.extents.len() > 1 && log.extents.front().is_some_and(|extent| log.delivered(extent.end));
+        let removed = if free { log.remove_oldest() } else { None };
+        drop(log);
+        let Some((extent, _)) = removed else { return false };
+        unlink(&extent.path);
+        true
+    }
+
+    /// Removes the oldest segment whether delivered or not, and says what that loses.
+    fn drop_oldest(&mut self, reason: &'static str) {
+        let mut log = self.shared.log();
+        let Some((extent, lost)) = log.remove_oldest() else { return };
+        let cursors: Vec<_> = log
+            .destinations
+            .iter()
+            .map(|destination| (destination.file.clone(), destination.cursor))
+            .collect();
+        drop(log);
+        for (destination, n_records) in lost {
+            counter!(super::RECORDS_DROPPED, "destination" => destination.to_string(), "reason" => reason)
+                .increment(n_records);
+            error!(%destination, n_records, reason, "undelivered records removed from the spool");
+        }
+        for (file, cursor) in cursors {
+            if let Err(error) = lock(&file).write(Cursor(cursor)) {
+                warn!(%error, "a cursor could not be written; the next commit does it");
+            }
+        }
+        unlink(&extent.path);
+    }
+
+    /// A segment spans a small part of `max_age`, so that removing it whole takes little that is younger.
+    fn leave_aged_segment(&mut self, span: Duration) {
+        let aged = {
+            let log = self.shared.log();
+            log.extents.back().is_some_and(|active| !active.is_empty() && is_older(active.opened, span))
+        };
+        if aged && let Err(error) = self.rotate() {
+            // Writing will meet the same error and deal with it.
+            warn!(%error, "a new segment could not be begun");
+        }
+    }
+
+    fn oldest_opened(&self) -> Option<Timestamp> {
+        self.shared.log().extents.front().map(|extent| extent.opened)
+    }
+
+    /// No record of the oldest segment is younger than this.
+    fn second_opened(&self) -> Option<Timestamp> {
+        self.shared.log().extents.get(1).map(|extent| extent.opened)
+    }
+}
+
+fn unlink(path: &Arc<std::path::Path>) {
+    if let Err(error) = fs::remove_file(path) {
+        warn!(path = %path.display(), %error, "a segment that is not needed could not be removed");
+    }
+}
+
+fn is_older(time: Timestamp, age: Duration) -> bool {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::now().0.saturating_sub(time.0) > age
+}
+
+/// A gauge holds a float; beyond 2⁵³ the last digits do not matter.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is approximate")]
+fn approximate(number: u64) -> f64 {
+    number as f64
+}
+
+/// `max_age` is kept with segments of this fraction of it.
+const AGE_STEPS: u32 = 16;

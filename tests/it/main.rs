@@ -1,0 +1,6 @@
+//! The one integration test binary: each module a promise of the whole program.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod config;
+mod mapping;
+mod tidy;
