@@ -51,6 +51,8 @@ pub struct Client {
     /// Whether the next connection may be opened before the last has ended.
     overlap: bool,
     confirm: Confirm,
+    /// That the receiver gives no receipts was logged.
+    named: bool,
     settled: Option<Cursor>,
     failure: Option<SendError>,
     next_id: u64,
@@ -79,6 +81,7 @@ impl Client {
             draining: VecDeque::new(),
             overlap: config.rotate_overlap,
             confirm: config.confirm,
+            named: false,
             settled: None,
             failure: None,
             next_id: 0,
@@ -333,7 +336,12 @@ impl Client {
             Some(draining) if !over => draining.held = true,
             _ => self.forget(id),
         }
-        if self.confirm != Confirm::Window {
+        if self.confirm == Confirm::Window {
+            return;
+        }
+        self.confirm = Confirm::Window;
+        if !self.named {
+            self.named = true;
             warn!(
                 destination = %self.name,
                 address = %self.config.address,
@@ -342,7 +350,6 @@ impl Client {
                 "the receiver gives no receipt at the end of a connection; the last `replay_window` bytes stay \
                  unconfirmed and are sent again after a break"
             );
-            self.confirm = Confirm::Window;
         }
     }
 
@@ -352,6 +359,7 @@ impl Client {
         if self.confirm != self.config.confirm && !is_held {
             info!(destination = %self.name, "the receiver gives receipts again");
             self.confirm = self.config.confirm;
+            self.named = false;
         }
     }
 
@@ -388,7 +396,9 @@ impl Client {
         self.draining.clear();
         self.ledger.clear();
         self.failure = None;
+        // what comes back may be another receiver: it is asked anew for receipts
         self.overlap = self.config.rotate_overlap;
+        self.confirm = self.config.confirm;
         self.settle(None);
         error
     }
