@@ -71,6 +71,7 @@ async fn run(world: &World, config: Config, rounds: usize) {
         .await;
     let address = Address::try_from(receiver.address.to_string()).unwrap();
     let mut client = Client::new("siem", Config { address, ..config });
+    client.fallback.try_again_after = Duration::from_millis(20);
 
     let (mut committed, mut sent, mut breaks, mut receipts) = (0, 0, 0, 0);
     loop {

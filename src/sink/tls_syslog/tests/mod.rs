@@ -145,17 +145,40 @@ async fn a_receiver_that_never_ends_a_connection_falls_to_the_window_and_comes_b
 }
 
 #[tokio::test]
-async fn an_end_without_close_notify_is_no_receipt() {
+async fn an_end_without_close_notify_is_no_receipt_and_its_habit_falls_to_the_window() {
     let world = World::new();
-    let receiver = Receiver::start(world.server(), |_| Plan::BareEnd).await;
+    let receiver = Receiver::start(world.server(), |number| match number {
+        0..6 => Plan::BareEnd,
+        _ => Plan::ReadAll,
+    })
+    .await;
     let mut client = Client::new("siem", world.config(receiver.address));
+    client.fallback.try_again_after = Duration::from_millis(1);
+    client.send(Cursor(1), &line(1, 1000)).await.unwrap();
+    let error = client.confirmed().await.unwrap_err();
+    assert!(matches!(error, SendError::NoReceipt { .. }), "{error}");
     client.send(Cursor(1), &line(1, 1000)).await.unwrap();
     while !client.status().unanswered {
         let pending = tokio::time::timeout(Duration::from_millis(5), client.confirmed()).await;
         assert!(pending.is_err(), "{pending:?}");
     }
-    client.send(Cursor(2), &line(2, 1000)).await.unwrap();
-    assert_eq!(client.settled(), None);
+
+    // the trial that is answered: what had no receipt is sent again, and then has one
+    let mut number = 1;
+    let error = loop {
+        number += 1;
+        if let Err(error) = client.send(Cursor(number), &line(number, 1000)).await {
+            break error;
+        }
+        match tokio::time::timeout(Duration::from_millis(20), client.confirmed()).await {
+            Ok(confirmed) => break confirmed.unwrap_err(),
+            Err(_) => continue,
+        }
+    };
+    assert!(matches!(error, SendError::NoReceipt { .. }), "{error}");
+    assert!(!client.status().unanswered);
+    client.send(Cursor(number), &lines(1..=number, 1000)).await.unwrap();
+    assert_eq!(client.confirmed().await.unwrap(), Cursor(number));
 }
 
 #[tokio::test]
