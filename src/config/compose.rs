@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::{Faults, nearest};
 use super::section::{fault, read, read_flattened, read_only, read_rest};
-use super::stand_in::source;
+use crate::source;
 use super::tree::{Tree, Value};
 use super::{Config, Destination};
 use crate::sink;
