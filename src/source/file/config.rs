@@ -190,7 +190,7 @@ mod tests {
         check("path = ''", "a path is needed");
         check("path = 'a[b'", "`a[b` is not a path pattern: invalid range pattern");
         check("path = '-'\ntable = 'a b'", "`a b` is not a table such as `graph.alert`");
-        check("path = '-'\npoll = '5'", "`5` is not a duration such as `250ms` or `30s`");
+        check("path = '-'\npoll = '5'", "`5` is not a duration above zero such as `30s` or `5m`");
         check("path = '-'\nbatch_bytes = 1", "1 bytes is not between 1024 and 16777216");
         check(
             "path = '-'\npaht = 1",
