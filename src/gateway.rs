@@ -68,9 +68,6 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
     let mut plan = Plan { destinations: Vec::new(), warnings: String::new() };
     let mut faults = Vec::new();
     for (name, destination) in &config.destinations {
-        if let Err(fault) = destination.sink.check() {
-            faults.push(format!("[destination.{name}] {}", telemetry::chain(&fault)));
-        }
         let profile = match Profile::load(&destination.profile, &directories) {
             Ok(profile) => profile,
             Err(fault) => {
