@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod config;
+mod encode;
 mod mapping;
 mod tidy;
