@@ -3,5 +3,9 @@
 
 mod config;
 mod encode;
+#[path = "../../benches/records.rs"]
+mod records;
+
+mod allocation;
+mod harness;
 mod mapping;
-mod tidy;
