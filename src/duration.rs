@@ -36,6 +36,8 @@ pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::
 
 /// Durations that make no sense when they are zero.
 pub mod positive {
+    use serde::de::Error;
+
     use super::{Deserialize, Deserializer, Duration};
 
     pub use super::serialize;
@@ -44,10 +46,10 @@ pub mod positive {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
         match super::parse(&text) {
-            Ok(duration) if duration.is_zero() => {
-                Err(serde::de::Error::custom(format!("`{text}`: the duration must be above zero")))
+            Ok(duration) if !duration.is_zero() => Ok(duration),
+            _ => {
+                Err(D::Error::custom(format!("`{text}` is not a duration above zero such as `30s` or `5m`")))
             }
-            outcome => outcome.map_err(serde::de::Error::custom),
         }
     }
 }

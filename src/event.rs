@@ -55,7 +55,15 @@ impl Format {
         match self {
             Self::Cef(cef) => cef::write_header(
                 out,
-                &cef::Header { version: cef, vendor, product, device_version: version, class_id, name, severity },
+                &cef::Header {
+                    version: cef,
+                    vendor,
+                    product,
+                    device_version: version,
+                    class_id,
+                    name,
+                    severity,
+                },
             ),
             Self::Leef(layout) => leef::write_header(
                 out,

@@ -1,25 +1,30 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod backoff;
 pub mod cef;
+pub mod certs;
 pub mod clean;
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod dictionary;
 pub mod duration;
 pub mod event;
+pub mod gateway;
 pub mod json;
 pub mod leef;
-pub mod backoff;
-pub mod certs;
 pub mod mapping;
+pub mod oversized;
 pub mod pipeline;
+pub mod profile;
 pub mod record;
 pub mod secret;
-pub mod syslog;
-pub mod telemetry;
-pub mod wire;
-pub mod spool;
 pub mod sink;
+pub mod source;
+pub mod spool;
+pub mod syslog;
 pub mod tcp_info;
+pub mod telemetry;
 pub mod tls;
+pub mod wire;

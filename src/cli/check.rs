@@ -9,7 +9,8 @@ pub struct Args {}
 /// Loads the configuration and says what it found.
 pub fn run(global: &Global, _args: &Args) -> anyhow::Result<()> {
     let config = global.load()?;
-    let (path, _) = global.config_file();
+    config.examine()?;
+    let path = global.config_file();
     print(&format!(
         "{}: ok: {} source(s), {} destination(s)",
         path.display(),

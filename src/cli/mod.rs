@@ -3,8 +3,9 @@
 mod check;
 mod config;
 mod exit;
+mod run;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -56,22 +57,17 @@ pub struct Global {
 }
 
 impl Global {
-    /// The file that is meant, and whether somebody named it.
+    /// The file that is meant.
     #[must_use]
-    pub fn config_file(&self) -> (PathBuf, bool) {
-        if let Some(path) = &self.config {
-            return (path.clone(), true);
-        }
-        match std::env::var_os("CEFGATE_CONFIG") {
-            Some(path) if !path.is_empty() => (path.into(), true),
-            _ => (Path::new(Config::DEFAULT_FILE).to_owned(), false),
-        }
+    pub fn config_file(&self) -> PathBuf {
+        let variable =
+            || std::env::var_os("CEFGATE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(variable).unwrap_or_else(|| Config::DEFAULT_FILE.into())
     }
 
     /// Loads the configuration, or all its faults.
     pub fn load(&self) -> Result<Config, Faults> {
-        let (path, _) = self.config_file();
-        Config::load(&path, std::env::vars_os())
+        Config::load(&self.config_file(), std::env::vars_os())
     }
 }
 
@@ -81,6 +77,8 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Run from the configured sources to the configured destinations.
+    Run(run::Args),
 }
 
 impl Command {
@@ -88,6 +86,7 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Run(args) => run::run(global, &args).await,
         }
     }
 }

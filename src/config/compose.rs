@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Faults, nearest};
-use super::section::{fault, read, read_only, read_rest};
-use super::stand_in::{sink, source};
+use super::section::{fault, read, read_flattened, read_only, read_rest};
+use super::stand_in::source;
 use super::tree::{Tree, Value};
 use super::{Config, Destination};
+use crate::sink;
 
 /// Reads every section. `None` when one of them could not be read; `faults` then says why.
 pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
@@ -112,7 +113,9 @@ fn read_destination(tree: &Tree, name: &str, faults: &mut Faults) -> Option<Dest
     let wire = read_rest(tree, &path, &elsewhere, faults);
     let sink = match one_kind(tree, &path, SINK_KINDS, faults)? {
         "tls_syslog" => {
-            read(tree, &["destination", name, "tls_syslog"], faults).map(sink::SinkConfig::TlsSyslog)
+            let path = ["destination", name, "tls_syslog"];
+            let place = |config: &mut sink::tls_syslog::Config, tls| config.tls = tls;
+            read_flattened(tree, &path, faults, place).map(sink::SinkConfig::TlsSyslog)
         }
         "file" => read(tree, &["destination", name, "file"], faults).map(sink::SinkConfig::File),
         _ => None,

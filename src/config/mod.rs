@@ -2,9 +2,10 @@
 //!
 //! `tree` lays the environment over the file and remembers places · `reading` is the serde deserializer over it ·
 //! `section` reads one struct with all its faults · `fault` prints them · `compose` says which section is which struct ·
-//! `show` prints the outcome. What a setting means is written where it is used, in each module's `Config`.
+//! `examine` reads the files that are named · `show` prints the outcome. What a setting means is written where it is used, in each module's `Config`.
 
 mod compose;
+mod examine;
 pub mod fault;
 mod reading;
 mod section;
@@ -21,8 +22,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
-use self::stand_in::{sink, source, spool};
+use self::stand_in::source;
 use self::tree::Tree;
+use crate::sink;
+use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;
 
@@ -119,6 +122,12 @@ impl Config {
                 _ => Err(faults.sorted()),
             },
         }
+    }
+
+    /// Reads the files the configuration names, as a start does: certificates, keys, secrets.
+    pub fn examine(&self) -> Result<(), Faults> {
+        let faults = examine::examine(self, &self.tree).sorted();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// Every effective value with where it came from, in the form of a configuration file. Secrets are masked.

@@ -1,17 +1,6 @@
 //! Stand-ins for the Config structs of modules that are written in parallel.
 #![allow(missing_docs)]
 
-pub mod spool {
-    use serde::{Deserialize, Serialize};
-    #[derive(Debug, Deserialize, Serialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct Config {
-        #[serde(default)]
-        pub directory: std::path::PathBuf,
-        #[serde(default)]
-        pub max_bytes: u64,
-    }
-}
 pub mod source {
     pub enum SourceConfig {
         File(file::Config),
@@ -19,31 +8,6 @@ pub mod source {
     impl std::fmt::Debug for SourceConfig {
         fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             out.write_str("SourceConfig")
-        }
-    }
-    pub mod file {
-        use serde::{Deserialize, Serialize};
-        #[derive(Debug, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct Config {
-            pub path: String,
-        }
-    }
-}
-pub mod sink {
-    #[derive(Debug)]
-    pub enum SinkConfig {
-        TlsSyslog(tls_syslog::Config),
-        File(file::Config),
-    }
-    pub mod tls_syslog {
-        use serde::{Deserialize, Serialize};
-        #[derive(Debug, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct Config {
-            pub address: String,
-            pub ca_file: Option<std::path::PathBuf>,
-            pub client_key_passphrase: Option<crate::secret::Secret>,
         }
     }
     pub mod file {

@@ -67,7 +67,12 @@ pub fn convert<'r>(
     }
 }
 
-fn typed<'r>(field: &Field, text: &'r str, context: &Context<'r>, target: &Target) -> Result<Converted<'r>, Fault> {
+fn typed<'r>(
+    field: &Field,
+    text: &'r str,
+    context: &Context<'r>,
+    target: &Target,
+) -> Result<Converted<'r>, Fault> {
     match field.kind {
         Kind::Text => Ok(Converted::Text(text)),
         Kind::Int => integer(text, i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -119,7 +124,12 @@ fn time<'r>(text: &'r str, context: &Context<'r>, target: &Target) -> Result<Con
 }
 
 /// IPv4 as it is, also out of its mapped form; IPv6 to the paired key, or inline where the destination takes it.
-fn address<'r>(field: &Field, text: &'r str, arena: &'r Bump, target: &Target) -> Result<Converted<'r>, Fault> {
+fn address<'r>(
+    field: &Field,
+    text: &'r str,
+    arena: &'r Bump,
+    target: &Target,
+) -> Result<Converted<'r>, Fault> {
     let text = text.trim();
     match text.parse::<IpAddr>().map_err(|_| Fault::Address)? {
         IpAddr::V4(_) => Ok(Converted::Text(text)),

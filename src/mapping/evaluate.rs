@@ -8,7 +8,8 @@ use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 use super::ast::{Missing, Op};
 use super::program::{
-    Alternative, Chain, Choice, Condition, Constant, Fact, Field, Network, Origin, Piece, Program, Supply, Walk,
+    Alternative, Chain, Choice, Condition, Constant, Fact, Field, Network, Origin, Piece, Program, Supply,
+    Walk,
 };
 use super::transform;
 use super::value::Value;
@@ -117,9 +118,13 @@ impl<'r> Context<'r> {
     /// Whether a condition holds.
     pub fn holds(&self, condition: &'r Condition, element: Value<'r>) -> bool {
         let any_text = |subject: &'r Chain, args: &'r [Chain], test: fn(&str, &str) -> bool| {
-            self.chain(subject, element).elements(self.arena).iter().filter_map(|v| v.scalar(self.arena)).any(|text| {
-                args.iter().filter_map(|arg| self.chain(arg, element).scalar(self.arena)).any(|arg| test(text, arg))
-            })
+            self.chain(subject, element).elements(self.arena).iter().filter_map(|v| v.scalar(self.arena)).any(
+                |text| {
+                    args.iter()
+                        .filter_map(|arg| self.chain(arg, element).scalar(self.arena))
+                        .any(|arg| test(text, arg))
+                },
+            )
         };
         match condition {
             Condition::And(all) => all.iter().all(|inner| self.holds(inner, element)),
@@ -181,9 +186,7 @@ impl<'r> Context<'r> {
     }
 
     fn fact(&self, fact: Fact) -> Value<'r> {
-        let number = |number: u64| {
-            Value::Number(self.arena.alloc_str(itoa::Buffer::new().format(number)))
-        };
+        let number = |number: u64| Value::Number(self.arena.alloc_str(itoa::Buffer::new().format(number)));
         match fact {
             Fact::Index => number(self.index.get() as u64),
             Fact::Count => number(self.count.get() as u64),
@@ -191,7 +194,9 @@ impl<'r> Context<'r> {
             Fact::Source => Value::text(&self.record.source),
             Fact::Tenant => Value::text(&self.record.tenant),
             Fact::Table => Value::text(&self.record.table.0),
-            Fact::Received => Value::Number(self.arena.alloc_str(itoa::Buffer::new().format(self.record.received.0))),
+            Fact::Received => {
+                Value::Number(self.arena.alloc_str(itoa::Buffer::new().format(self.record.received.0)))
+            }
             Fact::Sequence => number(self.record.sequence),
             Fact::Reason => Value::text(self.reason),
             Fact::Text => {
@@ -342,7 +347,11 @@ fn ends_with(text: &str, end: &str) -> bool {
 
 fn contains(text: &str, part: &str) -> bool {
     if part.is_ascii() && text.is_ascii() {
-        return part.is_empty() || text.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
+        return part.is_empty()
+            || text
+                .as_bytes()
+                .windows(part.len())
+                .any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
     }
     text.to_lowercase().contains(&part.to_lowercase())
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::ast::{Missing, Op, OnError, Overflow, Span};
+use super::ast::{Missing, OnError, Op, Overflow, Span};
 use super::read::Trie;
 use crate::dictionary::Kind;
 use crate::record::Name;

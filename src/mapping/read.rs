@@ -79,7 +79,12 @@ impl Trie {
     /// Fills the slots from a record. A record that lacks the root is read as if it were the root: rows of
     /// advanced hunting come without the envelope.
     pub fn read<'r>(&self, body: &'r str, arena: &'r Bump) -> Result<&'r [Value<'r>], NotAnObject> {
-        let mut pass = Pass { trie: self, arena, slots: arena.alloc_slice_fill_copy(self.n_slots, Value::Missing), at_root: false };
+        let mut pass = Pass {
+            trie: self,
+            arena,
+            slots: arena.alloc_slice_fill_copy(self.n_slots, Value::Missing),
+            at_root: false,
+        };
         pass.top(body, 0)?;
         if let Some(root) = self.root
             && !pass.at_root
@@ -257,7 +262,10 @@ mod tests {
 
     #[test]
     fn a_row_without_envelope_is_read_as_the_root() {
-        assert_eq!(read(&["properties.A", "time"], "properties", &[], r#"{"A":"1"}"#), [Some("1".to_owned()), None]);
+        assert_eq!(
+            read(&["properties.A", "time"], "properties", &[], r#"{"A":"1"}"#),
+            [Some("1".to_owned()), None]
+        );
     }
 
     #[test]
@@ -270,7 +278,11 @@ mod tests {
             (r#"{"AF":"{}"}"#, [None, None]),
         ];
         for (body, expected) in rows {
-            assert_eq!(read(&paths, "", &["AF"], body), expected.map(|text| text.map(str::to_owned)), "{body}");
+            assert_eq!(
+                read(&paths, "", &["AF"], body),
+                expected.map(|text| text.map(str::to_owned)),
+                "{body}"
+            );
         }
     }
 

@@ -7,9 +7,9 @@ use std::cell::Cell;
 use bumpalo::Bump;
 
 use super::ast::Overflow;
+use super::convert::{Converted, convert};
 use super::dedupe::Seen;
 use super::evaluate::{Context, Fault};
-use super::convert::{Converted, convert};
 use super::program::{Action, Chain, Choice, Condition, Field, Program};
 use super::read::NotAnObject;
 use super::value::Value;
@@ -83,7 +83,11 @@ impl Program {
             return Ok(Outcome::Filtered(rule));
         }
         if let Some(dedupe) = &self.dedupe
-            && state.seen.repeats(dedupe, record, dedupe.key.iter().map(|chain| context.chain(chain, Value::Missing).scalar(arena)))
+            && state.seen.repeats(
+                dedupe,
+                record,
+                dedupe.key.iter().map(|chain| context.chain(chain, Value::Missing).scalar(arena)),
+            )
         {
             return Ok(Outcome::Duplicate);
         }
@@ -260,7 +264,9 @@ impl<'r> Event<'_, 'r> {
         start: usize,
     ) {
         let max = field.max.into_iter().chain(choice.max).min();
-        if choice.overflow == Overflow::Drop && max.is_some_and(|max| text.len() > max as usize && text.chars().count() > max as usize) {
+        if choice.overflow == Overflow::Drop
+            && max.is_some_and(|max| text.len() > max as usize && text.chars().count() > max as usize)
+        {
             self.state.cut[number] += 1;
             return;
         }
@@ -289,7 +295,8 @@ impl<'r> Event<'_, 'r> {
     fn value_within(&mut self, format: Format, text: &str, max: Option<u32>, room: usize) -> Written {
         let at = self.message.len();
         let mut written = format.value(self.message, text, max);
-        let mut limit = text.chars().count().min(max.map_or(usize::MAX, |max| max as usize)).min(u32::MAX as usize);
+        let mut limit =
+            text.chars().count().min(max.map_or(usize::MAX, |max| max as usize)).min(u32::MAX as usize);
         while self.message.len() - at > room {
             let size = self.message.len() - at;
             limit = (limit * room / size).min(limit.saturating_sub(1));
@@ -319,7 +326,8 @@ impl<'r> Event<'_, 'r> {
             if allowances[longest] == 0 {
                 break;
             }
-            let second = (0..allowances.len()).filter(|&f| f != longest).map(|f| allowances[f]).max().unwrap_or(0);
+            let second =
+                (0..allowances.len()).filter(|&f| f != longest).map(|f| allowances[f]).max().unwrap_or(0);
             let surplus = total - budget;
             // Cut the longest down to the next one before touching that.
             let cut = surplus.min(allowances[longest] - second.min(allowances[longest] - 1));
@@ -372,9 +380,7 @@ impl<'r> Context<'r> {
 
     /// The text of a header field.
     pub fn field_text(&self, field: &'r Field) -> Option<&'r str> {
-        self.applicable(field).and_then(|choice| {
-            self.choice(choice).0.scalar(self.arena)
-        })
+        self.applicable(field).and_then(|choice| self.choice(choice).0.scalar(self.arena))
     }
 
     /// Adds a word to `#tags`.

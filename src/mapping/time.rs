@@ -29,14 +29,22 @@ fn read_epoch(text: &str) -> Read {
 
 fn parse_iso(bytes: &[u8]) -> Option<Read> {
     let number = |range: std::ops::Range<usize>| {
-        bytes.get(range)?.iter().try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+        bytes
+            .get(range)?
+            .iter()
+            .try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
     };
     let mark = |at: usize, marks: &[u8]| bytes.get(at).filter(|byte| marks.contains(byte)).map(drop);
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     mark(4, b"-").and(mark(7, b"-")).and(mark(10, b"Tt "))?;
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
     mark(13, b":").and(mark(16, b":"))?;
-    if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+    if !(1..=12).contains(&month)
+        || !(1..=days_in_month(year, month)).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
         return None;
     }
     if year == 1 || (year == 9999 && month == 12 && day == 31) {
@@ -63,7 +71,8 @@ fn parse_iso(bytes: &[u8]) -> Option<Read> {
         }
         _ => return None,
     };
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
+    let seconds =
+        days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
     Some(Read::At(Timestamp(seconds * 1000 + milliseconds), zoned))
 }
 

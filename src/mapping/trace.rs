@@ -58,7 +58,9 @@ impl EventTrace {
         written
             .flat_map(|field| {
                 let label = field.label.as_ref().map(|(key, text)| (key.as_str(), text.as_str()));
-                [Some((field.key.as_str(), field.value.as_deref().unwrap_or_default())), label].into_iter().flatten()
+                [Some((field.key.as_str(), field.value.as_deref().unwrap_or_default())), label]
+                    .into_iter()
+                    .flatten()
             })
             .find(|(known, _)| *known == key)
             .map(|(_, value)| value)
@@ -95,14 +97,21 @@ impl Program {
     }
 
     fn event_trace<'r>(&'r self, context: &Context<'r>, target: &Target) -> EventTrace {
-        let severity =
-            context.field_text(&self.severity).and_then(|text| text.parse::<f64>().ok()).unwrap_or(5.0).clamp(0.0, 10.0);
+        let severity = context
+            .field_text(&self.severity)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(5.0)
+            .clamp(0.0, 10.0);
         // Clamped to 0..=10 above.
         let severity = severity as u8;
         let own = self.identity.iter().flatten();
-        let mut header: Vec<FieldTrace> = [&self.class_id, &self.name].into_iter().chain(own).map(|f| plain(f, context)).collect();
+        let mut header: Vec<FieldTrace> =
+            [&self.class_id, &self.name].into_iter().chain(own).map(|f| plain(f, context)).collect();
         header.push(FieldTrace { value: Some(severity.to_string()), ..plain(&self.severity, context) });
-        EventTrace { header, fields: self.fields.iter().map(|field| typed(field, severity, context, target)).collect() }
+        EventTrace {
+            header,
+            fields: self.fields.iter().map(|field| typed(field, severity, context, target)).collect(),
+        }
     }
 }
 

@@ -39,7 +39,11 @@ pub fn apply<'r>(transform: &'r Transform, value: Value<'r>, context: &Context<'
             Value::Array(_) | Value::List(_) => {
                 let mut changed = BumpVec::new_in(arena);
                 changed.extend(
-                    value.elements(arena).iter().map(|v| scalar(transform, *v, context)).filter(|v| !v.is_missing(arena)),
+                    value
+                        .elements(arena)
+                        .iter()
+                        .map(|v| scalar(transform, *v, context))
+                        .filter(|v| !v.is_missing(arena)),
                 );
                 Value::list(changed)
             }
@@ -84,7 +88,9 @@ fn scalar<'r>(transform: &'r Transform, value: Value<'r>, context: &Context<'r>)
         Transform::Squeeze => squeeze(text, arena),
         Transform::Words => words(text, arena),
         Transform::Before(mark) => Value::text(text.split_once(&**mark).map_or(text, |(before, _)| before)),
-        Transform::After(mark) => text.split_once(&**mark).map_or(Value::Missing, |(_, after)| Value::text(after)),
+        Transform::After(mark) => {
+            text.split_once(&**mark).map_or(Value::Missing, |(_, after)| Value::text(after))
+        }
         Transform::Basename => Value::text(text.rsplit(['\\', '/']).next().unwrap_or(text)),
         Transform::Dirname => text.rfind(['\\', '/']).map_or(Value::Missing, |at| Value::text(&text[..at])),
         Transform::Substr(from, length) => substr(text, *from, *length),
@@ -111,7 +117,9 @@ fn scalar<'r>(transform: &'r Transform, value: Value<'r>, context: &Context<'r>)
         Transform::DomainPart => user_and_domain(text).1,
         Transform::NullIf(null) if text.eq_ignore_ascii_case(null) => Value::Missing,
         Transform::NullIf(_) => value,
-        Transform::EpochMs | Transform::Iso8601 | Transform::Date(_) => reformat_time(transform, text, context),
+        Transform::EpochMs | Transform::Iso8601 | Transform::Date(_) => {
+            reformat_time(transform, text, context)
+        }
         Transform::Sha256 => digest(text, 64, arena),
         Transform::Hmac(key) => {
             let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());

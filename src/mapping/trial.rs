@@ -27,7 +27,12 @@ pub struct Report {
 /// Runs the tests of one mapping as its destination would.
 #[must_use]
 pub fn run(mapping: &Mapping, target: &Target) -> Report {
-    let cef = Target { format: Format::Cef(crate::cef::Version::V0), text_time: false, ipv6_inline: false, ..target.clone() };
+    let cef = Target {
+        format: Format::Cef(crate::cef::Version::V0),
+        text_time: false,
+        ipv6_inline: false,
+        ..target.clone()
+    };
     let leef = Target { format: Format::Leef(leef::Layout::V2(leef::Delimiter::TAB)), ..cef.clone() };
     let cef_program = compile(mapping, &cef);
     let leef_program = compile(mapping, &leef);
@@ -79,7 +84,8 @@ impl Judge<'_> {
     fn cef(&mut self, trace: &Trace) {
         let expected = self.test.events.unwrap_or(if self.test.dropped_by.is_some() { 0 } else { 1 });
         if trace.events.len() != expected {
-            let filtered = trace.filtered_by.as_ref().map(|by| format!(", filtered by `{by}`")).unwrap_or_default();
+            let filtered =
+                trace.filtered_by.as_ref().map(|by| format!(", filtered by `{by}`")).unwrap_or_default();
             self.fail(
                 &self.test.name.span.clone(),
                 format!("{} events instead of {expected}{filtered}", trace.events.len()),

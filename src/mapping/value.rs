@@ -102,7 +102,10 @@ impl<'r> Value<'r> {
                 let elements = self.elements(arena);
                 let mut found = BumpVec::with_capacity_in(elements.len(), arena);
                 found.extend(
-                    elements.iter().map(|element| element.member(name, arena)).filter(|v| !v.is_missing(arena)),
+                    elements
+                        .iter()
+                        .map(|element| element.member(name, arena))
+                        .filter(|v| !v.is_missing(arena)),
                 );
                 Self::list(found)
             }
@@ -237,7 +240,8 @@ mod tests {
     fn paths_over_lists_give_lists() {
         let arena = Bump::new();
         let list = parse_container(r#"[{"ip":"a","n":1},{"ip":""},{"ip":"b"},7]"#).unwrap();
-        let ips: Vec<_> = list.member("ip", &arena).elements(&arena).iter().filter_map(|v| v.scalar(&arena)).collect();
+        let ips: Vec<_> =
+            list.member("ip", &arena).elements(&arena).iter().filter_map(|v| v.scalar(&arena)).collect();
         assert_eq!(ips, ["a", "b"]);
         assert_eq!(list.element(-1, &arena).scalar(&arena), Some("7"));
         assert!(list.element(9, &arena).is_missing(&arena));

@@ -6,14 +6,14 @@ use std::future;
 use std::io::{self, SeekFrom};
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, Stdout};
 
 use super::{Cursor, SendError, Status};
 
 /// Where to write.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A file, made when missing, or `-` for standard output.

@@ -9,7 +9,6 @@
 //!                                                  └─▶ error: nothing since the last commit counts
 //! ```
 
-mod cursor;
 pub mod file;
 pub mod tls_syslog;
 
@@ -21,7 +20,7 @@ use serde::Deserialize;
 
 use crate::tls;
 
-pub use cursor::Cursor;
+pub use crate::spool::Cursor;
 
 /// A destination's transport and its settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -160,6 +159,12 @@ pub enum SendError {
     /// The receiver closed before we did.
     #[error("`{address}` closed the connection")]
     Closed {
+        /// The receiver.
+        address: String,
+    },
+    /// The receiver ended its side of a rotated connection in a way that anybody on the way can forge.
+    #[error("`{address}` ended a connection without close_notify")]
+    NoReceipt {
         /// The receiver.
         address: String,
     },

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 
 /// Where records wait on disk, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The folder of the spool. One process at a time uses it.
@@ -23,18 +22,18 @@ pub struct Config {
     #[serde(default)]
     pub when_full: WhenFull,
     /// How long delivered records stay for `replay`. They go earlier only when their space is needed.
-    #[serde(default = "Config::default_keep", deserialize_with = "duration")]
+    #[serde(default = "Config::default_keep", with = "crate::duration")]
     pub keep: Duration,
     /// How long any record may stay, delivered or not. Undelivered ones removed by it are counted and announced.
-    #[serde(default, deserialize_with = "optional_duration")]
+    #[serde(default, with = "crate::duration::optional")]
     pub max_age: Option<Duration>,
     /// How long the hourly accounts stay.
-    #[serde(default = "Config::default_keep_account", deserialize_with = "duration")]
+    #[serde(default = "Config::default_keep_account", with = "crate::duration")]
     pub keep_account: Duration,
 }
 
 /// The choice when the spool is full of undelivered records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// Sources wait. What they read from keeps the data meanwhile.
@@ -91,40 +90,9 @@ impl Default for Config {
     }
 }
 
-/// Reads `30s`, `24h`, `7d`, `2w`; a day is 24 hours.
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    parse_duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)
-}
-
-fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    duration(from).map(Some)
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("`{text}` is not a duration such as `30s`, `24h` or `7d`");
-    let span: Span = text.trim().parse().map_err(|_| refused())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| refused())?;
-    Duration::try_from(duration).map_err(|_| refused())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_written_with_a_unit() {
-        let check = |text: &str, expected: Option<u64>| {
-            assert_eq!(parse_duration(text).ok(), expected.map(Duration::from_secs), "{text}");
-        };
-        check("30s", Some(30));
-        check("24h", Some(86_400));
-        check("1h 30m", Some(5_400));
-        check("7d", Some(7 * 86_400));
-        check("2w", Some(14 * 86_400));
-        check("-1h", None);
-        check("30", None);
-        check("", None);
-    }
 
     #[test]
     fn an_empty_table_gives_the_defaults_and_an_unknown_key_is_refused() {

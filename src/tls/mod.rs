@@ -21,7 +21,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -33,7 +33,7 @@ pub use server::server_config;
 use verify::{Findings, OwnCertificate, Verifier};
 
 /// Trust and identity of one destination; its keys stand among the destination's own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Config {
     /// PEM file with the authorities that may sign the receiver's certificate. Default: the system's.
     pub ca_file: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub struct Config {
 }
 
 /// Oldest accepted protocol version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum MinTls {
     /// TLS 1.2 or 1.3 (RFC 9662 §4: 1.2 must be supported, 1.3 is preferred).
     #[default]

@@ -1,11 +1,17 @@
 //! The name a receiver's certificate must carry.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A host name or an address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServerName(pub(super) rustls::pki_types::ServerName<'static>);
+
+impl From<ServerName> for String {
+    fn from(name: ServerName) -> Self {
+        name.0.to_str().into_owned()
+    }
+}
 
 impl TryFrom<String> for ServerName {
     type Error = String;

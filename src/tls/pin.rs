@@ -3,11 +3,11 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The SHA-256 of one DER certificate.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pin([u8; 32]);
 
 impl Pin {
@@ -32,6 +32,12 @@ impl TryFrom<String> for Pin {
             return Err(format!("`{text}` does not begin with `sha-256:`; {HOW}"));
         }
         parse(hex).map(Self).ok_or_else(|| format!("`{text}` has not 32 hexadecimal bytes; {HOW}"))
+    }
+}
+
+impl From<Pin> for String {
+    fn from(pin: Pin) -> Self {
+        pin.to_string()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod config;
+#[path = "../../benches/records.rs"]
+mod records;
+
+mod allocation;
+mod harness;
 mod mapping;
-mod tidy;

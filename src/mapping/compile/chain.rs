@@ -46,7 +46,9 @@ impl Compiler<'_> {
                 self.slot(&root, &mut steps)
             }
             Root::Envelope => self.slot(&[], &mut steps),
-            Root::Var(name) => self.vars.get(name.as_str()).map_or_else(nothing, |number| Origin::Var(*number)),
+            Root::Var(name) => {
+                self.vars.get(name.as_str()).map_or_else(nothing, |number| Origin::Var(*number))
+            }
             Root::Counter(name) => {
                 let known = Fact::NAMES.iter().find(|(known, _)| known == name);
                 known.map_or_else(nothing, |(_, fact)| Origin::Fact(*fact))
@@ -103,9 +105,10 @@ impl Compiler<'_> {
                     "starts_with" => Condition::StartsWith(subject, chains()),
                     "ends_with" => Condition::EndsWith(subject, chains()),
                     "contains" => Condition::Contains(subject, chains()),
-                    "in_cidr" => {
-                        Condition::InCidr(subject, args.iter().filter_map(text_of).filter_map(network).collect())
-                    }
+                    "in_cidr" => Condition::InCidr(
+                        subject,
+                        args.iter().filter_map(text_of).filter_map(network).collect(),
+                    ),
                     _ => Condition::Exists(subject),
                 }
             }
@@ -115,9 +118,11 @@ impl Compiler<'_> {
     fn transform(&self, transform: &Spanned<crate::mapping::ast::Transform>) -> Transform {
         let args = &transform.value.args;
         let text = |place: usize| -> Box<str> {
-            args.get(place).map(|arg| match &arg.value {
-                Arg::Text(text) | Arg::Number(text) | Arg::Word(text) => text.as_str().into(),
-            }).unwrap_or_default()
+            args.get(place)
+                .map(|arg| match &arg.value {
+                    Arg::Text(text) | Arg::Number(text) | Arg::Word(text) => text.as_str().into(),
+                })
+                .unwrap_or_default()
         };
         let number = |place: usize, absent: i64| text(place).parse().unwrap_or(absent);
         let table = || self.mapping.lookups.get_index_of(&*text(0)).unwrap_or_default();
@@ -178,11 +183,13 @@ pub fn names(steps: &[Step]) -> impl Iterator<Item = String> + '_ {
 /// `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 #[must_use]
 pub fn network(text: &str) -> Option<Network> {
-    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
     let bits = parse_address(address)?;
     let v4 = address.contains('.') && !address.contains(':');
     let most = if v4 { 32 } else { 128 };
-    let length: u32 = length.map_or(Some(most), |length| length.parse().ok()).filter(|length| *length <= most)?;
+    let length: u32 =
+        length.map_or(Some(most), |length| length.parse().ok()).filter(|length| *length <= most)?;
     let prefix = if v4 { length + 96 } else { length };
     let mask = if prefix == 0 { 0 } else { u128::MAX << (128 - prefix) };
     Some(Network { address: bits & mask, prefix })

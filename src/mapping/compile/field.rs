@@ -6,10 +6,12 @@ use super::Compiler;
 use super::chain::Scope;
 use super::lookup::constant;
 use crate::cef;
-use crate::leef;
 use crate::dictionary::{self, Kind, Since};
 use crate::event::Format;
-use crate::mapping::ast::{self, Alternative as Written, Field as Row, Form, From, Overflow, OnError, Piece as Part, Span};
+use crate::leef;
+use crate::mapping::ast::{
+    self, Alternative as Written, Field as Row, Form, From, OnError, Overflow, Piece as Part, Span,
+};
 use crate::mapping::program::{Alternative, Chain, Choice, Constant, Field, Origin, Piece, Supply};
 
 /// What each part of a mapping sets one key to; the file's own part has no overlay number.
@@ -53,9 +55,13 @@ impl<'a> Compiler<'a> {
 
     /// The CEF class id, or the LEEF event id where the mapping has one of its own.
     pub(super) fn class_id(&mut self) -> Field {
-        let event_ids: Rows<'a> =
-            self.parts().filter_map(|(overlay, parts)| Some((overlay, parts.leef.event_id.as_ref()?))).collect();
-        if matches!(self.target.format, Format::Leef(..)) && event_ids.iter().any(|(overlay, _)| overlay.is_none()) {
+        let event_ids: Rows<'a> = self
+            .parts()
+            .filter_map(|(overlay, parts)| Some((overlay, parts.leef.event_id.as_ref()?)))
+            .collect();
+        if matches!(self.target.format, Format::Leef(..))
+            && event_ids.iter().any(|(overlay, _)| overlay.is_none())
+        {
             return self.field("class_id", None, &event_ids);
         }
         self.header("class_id")
@@ -106,7 +112,12 @@ impl<'a> Compiler<'a> {
         fields.into_values().filter(|field| field.base.is_some() || !field.variants.is_empty()).collect()
     }
 
-    fn field(&mut self, key: &str, entry: Option<&dictionary::Key>, rows: &[(Option<usize>, &'a Row)]) -> Field {
+    fn field(
+        &mut self,
+        key: &str,
+        entry: Option<&dictionary::Key>,
+        rows: &[(Option<usize>, &'a Row)],
+    ) -> Field {
         let mut field = Field {
             key: key.into(),
             prefix: format!("{key}=").into_bytes().into(),
@@ -132,9 +143,10 @@ impl<'a> Compiler<'a> {
                 alternatives
                     .iter()
                     .map(|alternative| match alternative {
-                        Written::Expr(expr) => {
-                            Alternative::Chain(Chain { span: expr.span.clone(), ..self.chain(&expr.value, Scope::Record) })
-                        }
+                        Written::Expr(expr) => Alternative::Chain(Chain {
+                            span: expr.span.clone(),
+                            ..self.chain(&expr.value, Scope::Record)
+                        }),
                         Written::Form(form) => Alternative::Choice(self.choice(form, None)),
                     })
                     .collect(),
@@ -181,7 +193,8 @@ impl Field {
 
     /// LEEF has no labels: they have become the attribute's name.
     fn relabel(&mut self) {
-        let choices = self.base.iter_mut().chain(self.variants.iter_mut().filter_map(|(_, choice)| choice.as_mut()));
+        let choices =
+            self.base.iter_mut().chain(self.variants.iter_mut().filter_map(|(_, choice)| choice.as_mut()));
         choices.for_each(|choice| choice.label = None);
     }
 

@@ -22,8 +22,11 @@ use crate::event::Target;
 pub fn compile(mapping: &Mapping, target: &Target) -> Program {
     let mut compiler = Compiler::new(mapping, target);
     let vars = mapping.vars.values().map(|var| compiler.chain(&var.value, Scope::Record)).collect();
-    let overlays: Vec<Condition> =
-        mapping.overlays.iter().map(|overlay| compiler.condition(&overlay.when.value, Scope::Record)).collect();
+    let overlays: Vec<Condition> = mapping
+        .overlays
+        .iter()
+        .map(|overlay| compiler.condition(&overlay.when.value, Scope::Record))
+        .collect();
     let fields = compiler.fields();
     let time_key = field::time_key(target.format);
     Program {
@@ -74,7 +77,8 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(mapping: &'a Mapping, target: &'a Target) -> Self {
-        let root: Vec<String> = mapping.root.iter().flat_map(|root| chain::names(&root.value.steps)).collect();
+        let root: Vec<String> =
+            mapping.root.iter().flat_map(|root| chain::names(&root.value.steps)).collect();
         let mut trie = Trie::new();
         trie.set_root(&root);
         for column in &mapping.json_columns {
@@ -89,7 +93,8 @@ impl<'a> Compiler<'a> {
     /// All parts that may set a field, with the overlay number of each; the file's own has none.
     fn parts(&self) -> impl Iterator<Item = (Option<usize>, &'a ast::Parts)> + use<'a> {
         let mapping = self.mapping;
-        let overlays = mapping.overlays.iter().enumerate().map(|(number, overlay)| (Some(number), &overlay.parts));
+        let overlays =
+            mapping.overlays.iter().enumerate().map(|(number, overlay)| (Some(number), &overlay.parts));
         let fanout = mapping.fanout.as_ref().map(|fanout| (Some(mapping.overlays.len()), &fanout.parts));
         [(None, &mapping.parts)].into_iter().chain(overlays).chain(fanout)
     }

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 
 use crate::sink::SendError;
 use crate::tls;
 
 /// One TLS syslog destination.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `host:port`. The host is also the name the server certificate must carry.
@@ -26,16 +25,16 @@ pub struct Config {
     #[serde(default)]
     pub insecure_plain_tcp: bool,
     /// Bound on connecting, handshake included.
-    #[serde(default = "Config::default_connect_timeout", deserialize_with = "duration")]
+    #[serde(default = "Config::default_connect_timeout", with = "crate::duration::positive")]
     pub connect_timeout: Duration,
     /// Bound on writing without any progress.
-    #[serde(default = "Config::default_write_timeout", deserialize_with = "duration")]
+    #[serde(default = "Config::default_write_timeout", with = "crate::duration::positive")]
     pub write_timeout: Duration,
     /// A link silent for so long is probed.
-    #[serde(default = "Config::default_keepalive", deserialize_with = "duration")]
+    #[serde(default = "Config::default_keepalive", with = "crate::duration::positive")]
     pub keepalive: Duration,
     /// Sent data unacknowledged for so long breaks the connection (`TCP_USER_TIMEOUT`).
-    #[serde(default = "Config::default_user_timeout", deserialize_with = "duration")]
+    #[serde(default = "Config::default_user_timeout", with = "crate::duration::positive")]
     pub user_timeout: Duration,
     /// A connection that has carried so many bytes is rotated for its receipt.
     #[serde(default = "Config::default_rotate_bytes")]
@@ -44,14 +43,14 @@ pub struct Config {
     #[serde(default = "Config::default_rotate_seconds")]
     pub rotate_seconds: u64,
     /// A link with something unconfirmed is rotated at once when nothing was sent for so long.
-    #[serde(default = "Config::default_quiet", deserialize_with = "duration")]
+    #[serde(default = "Config::default_quiet", with = "crate::duration::positive")]
     pub quiet: Duration,
     /// Open and use the new connection before the old one has ended. `false` keeps strict order at the receiver
     /// for a pause of one round trip at each rotation.
     #[serde(default = "Config::default_rotate_overlap")]
     pub rotate_overlap: bool,
     /// How long to wait, without progress, for the receiver to end its side of a rotated connection.
-    #[serde(default = "Config::default_drain_timeout", deserialize_with = "duration")]
+    #[serde(default = "Config::default_drain_timeout", with = "crate::duration::positive")]
     pub drain_timeout: Duration,
     /// What moves the cursor.
     #[serde(default)]
@@ -62,7 +61,7 @@ pub struct Config {
 }
 
 /// What moves the cursor of a destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
     /// The clean end of a connection: its receiver has read every byte.
@@ -162,8 +161,8 @@ impl Config {
 }
 
 /// `host:port` of a receiver; an IPv6 address stands in brackets.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Address {
     text: String,
     name: tls::ServerName,
@@ -204,13 +203,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// A text like `30s` or `1m 30s`, above zero.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let wrong =
-        || D::Error::custom(format!("`{text}` is not a duration above zero like `30s`, `500ms` or `5m`"));
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero()).ok_or_else(wrong)
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.text
+    }
 }
 
 #[cfg(test)]
