@@ -5,5 +5,6 @@
 mod records;
 
 mod allocation;
+mod content;
 mod harness;
 mod mapping;
