@@ -7,5 +7,6 @@ mod encode;
 mod records;
 
 mod allocation;
+mod content;
 mod harness;
 mod mapping;
