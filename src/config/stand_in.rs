@@ -16,6 +16,17 @@ pub mod source {
         #[serde(deny_unknown_fields)]
         pub struct Config {
             pub path: String,
+            pub table: Option<String>,
+            #[serde(default)]
+            pub tenant: String,
+            #[serde(default)]
+            pub follow: bool,
+            #[serde(default)]
+            pub max_record_bytes: u64,
+            #[serde(default)]
+            pub batch_bytes: u64,
+            #[serde(default, with = "crate::duration")]
+            pub poll: std::time::Duration,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cli;
 mod config;
 mod mapping;
 mod tidy;
