@@ -199,6 +199,14 @@ impl Delivery {
         let destination = || self.destination.to_string();
         counter!(telemetry::EVENTS_SENT, "destination" => destination()).increment(frames.n_events as u64);
         counter!(telemetry::BYTES_SENT, "destination" => destination()).increment(frames.bytes.len() as u64);
+        if !frames.unparsed.is_empty() {
+            counter!(telemetry::MAPPING_UNPARSED, "destination" => destination())
+                .increment(frames.unparsed.len() as u64);
+        }
+        for filtered in &frames.filtered {
+            let labels = [("destination", destination()), ("reason", self.pipeline.reason(filtered).to_string())];
+            counter!(telemetry::MAPPING_DROPPED, &labels).increment(1);
+        }
     }
 
     /// Hands what the mappings have counted to the metrics.
@@ -215,6 +223,10 @@ impl Delivery {
                 Count::Cut => {
                     counter!(telemetry::MAPPING_TRUNCATED, "mapping" => mapping.to_string(), "key" => key.to_string())
                         .increment(n_records);
+                }
+                Count::Unmatched => {
+                    let labels = [("destination", destination.clone()), ("table", key.to_string())];
+                    counter!(telemetry::MAPPING_UNMATCHED, &labels).increment(n_records);
                 }
                 Count::Shed => {
                     counter!(telemetry::MAPPING_SHED, "mapping" => mapping.to_string(), "key" => key.to_string())

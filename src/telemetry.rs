@@ -165,6 +165,19 @@ pub enum Kind {
     Gauge,
 }
 
+/// An error and its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
 fn describe() {
     for Metric { name, kind, unit, description } in METRICS {
         match kind {
@@ -178,6 +191,28 @@ fn describe() {
 pub const BUILD_INFO: &str = "cefgate_build_info";
 /// When the process started.
 pub const START_TIME: &str = "cefgate_start_time_seconds";
+/// Events written.
+pub const EVENTS_SENT: &str = "cefgate_destination_events_total";
+/// Frame bytes written.
+pub const BYTES_SENT: &str = "cefgate_destination_frame_bytes_total";
+/// Broken deliveries.
+pub const DELIVERY_INTERRUPTIONS: &str = "cefgate_destination_interruptions_total";
+/// Events by mapping.
+pub const MAPPING_EVENTS: &str = "cefgate_mapping_events_total";
+/// Values of the wrong type.
+pub const MAPPING_FIELD_ERRORS: &str = "cefgate_mapping_field_errors_total";
+/// Values cut.
+pub const MAPPING_TRUNCATED: &str = "cefgate_mapping_truncated_total";
+/// Values shed.
+pub const MAPPING_SHED: &str = "cefgate_mapping_shed_total";
+/// Records filtered out.
+pub const MAPPING_DROPPED: &str = "cefgate_mapping_dropped_total";
+/// Unparsed records.
+pub const MAPPING_UNPARSED: &str = "cefgate_mapping_unparsed_total";
+/// Records without a mapping.
+pub const MAPPING_UNMATCHED: &str = "cefgate_mapping_unmatched_total";
+/// Reloads.
+pub const MAPPING_RELOADS: &str = "cefgate_mapping_reloads_total";
 
 /// Every metric there is. A test holds this table against the constants above.
 pub const METRICS: &[Metric] = &[
@@ -192,6 +227,72 @@ pub const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         unit: Unit::Seconds,
         description: "When the process started, in seconds since 1970-01-01 UTC.",
+    },
+    Metric {
+        name: EVENTS_SENT,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Events written to a connection, resent ones included; label `destination`.",
+    },
+    Metric {
+        name: BYTES_SENT,
+        kind: Kind::Counter,
+        unit: Unit::Bytes,
+        description: "Bytes of frames written, resent ones included; label `destination`.",
+    },
+    Metric {
+        name: DELIVERY_INTERRUPTIONS,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Times a connection failed and delivery went back to its last commit; label `destination`.",
+    },
+    Metric {
+        name: MAPPING_EVENTS,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Events made; labels `destination` and `mapping`.",
+    },
+    Metric {
+        name: MAPPING_FIELD_ERRORS,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Values that were not what their key takes; labels `mapping`, `key` and `kind`.",
+    },
+    Metric {
+        name: MAPPING_TRUNCATED,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Values cut to the length of their key; labels `mapping` and `key`.",
+    },
+    Metric {
+        name: MAPPING_SHED,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Values left out or cut because the event was too large; labels `mapping` and `key`.",
+    },
+    Metric {
+        name: MAPPING_DROPPED,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Records filtered out on purpose; labels `destination` and `reason`.",
+    },
+    Metric {
+        name: MAPPING_UNPARSED,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Records sent as `unparsed`; label `destination`.",
+    },
+    Metric {
+        name: MAPPING_UNMATCHED,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Records of tables without a mapping of their own; labels `destination` and `table`.",
+    },
+    Metric {
+        name: MAPPING_RELOADS,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        description: "Reloads of the mapping files; label `result`.",
     },
 ];
 

@@ -5,12 +5,16 @@
 //! ```
 //!
 //! The encoder allocates nothing of its own and cannot fail. It does not know which keys exist (`dictionary`),
-//! where a value comes from (`mapping`), or how the frame is sent (`syslog`).
+//! where a value comes from (`mapping`), or how the frame is sent (`syslog`). [`parse`] reads what is written here.
+
+pub mod parse;
+mod rules;
 
 use std::net::IpAddr;
 
 use jiff::tz::Offset;
 
+pub use self::rules::Violation;
 pub use crate::clean::Written;
 use crate::clean::{fit, instant, is_control, is_plain, write_display, write_integer, write_rewritten};
 use crate::record::Timestamp;
@@ -223,11 +227,11 @@ pub fn write_time(out: &mut Vec<u8>, time: Timestamp, form: TimeForm) {
 pub const PLACEHOLDER: &str = "-";
 
 // CEF Implementation Standard v27, header field definitions.
-pub(crate) const MAX_VENDOR: u32 = 63;
-pub(crate) const MAX_PRODUCT: u32 = 63;
-pub(crate) const MAX_DEVICE_VERSION: u32 = 31;
-pub(crate) const MAX_CLASS_ID: u32 = 1023;
-pub(crate) const MAX_NAME: u32 = 512;
+const MAX_VENDOR: u32 = 63;
+const MAX_PRODUCT: u32 = 63;
+const MAX_DEVICE_VERSION: u32 = 31;
+const MAX_CLASS_ID: u32 = 1023;
+const MAX_NAME: u32 = 512;
 const MAX_SEVERITY: u8 = 10;
 
 // Appendix A: `MMM` is the English short name whatever the locale.

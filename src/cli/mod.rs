@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod exit;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +77,8 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Run from the configured sources to the configured destinations.
+    Run(run::Args),
 }
 
 impl Command {
@@ -83,6 +86,7 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Run(args) => run::run(global, &args).await,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Key {
 }
 
 /// What a value of a key must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Any text.
     Text,

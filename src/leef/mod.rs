@@ -6,9 +6,10 @@
 //! ```
 //!
 //! LEEF has no escapes: what would break a line is replaced by a space. Which attribute a CEF key becomes is in
-//! `dictionary`; this module adds the attributes that need two values to be seen together.
+//! `dictionary`; this module adds the attributes that need two values to be seen together. [`parse`] reads it back.
 
 mod delimiter;
+pub mod parse;
 
 use std::net::IpAddr;
 use std::ops::Range;

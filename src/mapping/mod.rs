@@ -6,6 +6,7 @@ pub mod compile;
 mod convert;
 mod dedupe;
 pub mod diagnostic;
+pub mod embedded;
 pub mod evaluate;
 pub mod expr;
 pub mod file;

@@ -70,7 +70,7 @@ impl Judge<'_> {
             received: Timestamp(TEST_TIME),
             source: "test".into(),
             tenant: "test".into(),
-            table: Table::new(&program.table),
+            table: Table::new(self.test.table.as_deref().unwrap_or(&program.table)),
             body: Bytes::copy_from_slice(body.as_bytes()),
         };
         let unparsed = program.table == Table::UNPARSED;

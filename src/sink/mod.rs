@@ -9,7 +9,6 @@
 //!                                                  └─▶ error: nothing since the last commit counts
 //! ```
 
-mod cursor;
 pub mod file;
 pub mod tls_syslog;
 
@@ -21,7 +20,7 @@ use serde::Deserialize;
 
 use crate::tls;
 
-pub use cursor::Cursor;
+pub use crate::spool::Cursor;
 
 /// A destination's transport and its settings.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,239 @@
+//! Config → open everything → spawn → supervise → stop. `check` is this without the spawn.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Context;
+use metrics::counter;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Destination};
+use crate::deliver::Delivery;
+use crate::mapping::diagnostic::{Diagnostic, render};
+use crate::mapping::layer::Merged;
+use crate::mapping::set::MappingSet;
+use crate::mapping::trial;
+use crate::pipeline::{Pipeline, Settings};
+use crate::profile::{self, Directories, Profile};
+use crate::record::Name;
+use crate::spool::Spool;
+use crate::telemetry;
+
+/// What a start needs to know of each destination, and what it needs compiled.
+pub struct Plan {
+    /// In the order of the configuration.
+    pub destinations: Vec<Planned>,
+    /// Warnings of the mappings, ready to be shown.
+    pub warnings: String,
+}
+
+/// One destination, ready to open.
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// How its events look.
+    pub settings: Settings,
+    /// Its mappings.
+    pub mappings: Arc<MappingSet>,
+    /// The same before compiling, for the commands that look at them.
+    pub merged: Merged,
+}
+
+/// Everything that keeps the configuration from being started.
+#[derive(Debug)]
+pub struct StartFaults(Vec<String>);
+
+impl fmt::Display for StartFaults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.join("\n\n"))
+    }
+}
+
+impl std::error::Error for StartFaults {}
+
+/// Compiles the mappings of every destination, runs their tests and reads the files its sink names.
+///
+/// # Errors
+/// Every fault there is, at once.
+pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
+    let directories =
+        Directories { shipped: config.mapping.shipped.clone(), site: config.mapping.directory.clone() };
+    let machine = machine_name();
+    let mut merged: HashMap<&str, Result<Merged, String>> = HashMap::new();
+    let mut plan = Plan { destinations: Vec::new(), warnings: String::new() };
+    let mut faults = Vec::new();
+    for (name, destination) in &config.destinations {
+        let profile = match Profile::load(&destination.profile, &directories) {
+            Ok(profile) => profile,
+            Err(fault) => {
+                faults.push(format!("[destination.{name}] {}", telemetry::chain(&fault)));
+                continue;
+            }
+        };
+        let settings = settings(name, destination, &profile, &machine);
+        let merged = merged
+            .entry(&destination.profile)
+            .or_insert_with(|| merge(&destination.profile, &directories, &settings))
+            .clone();
+        match merged {
+            Ok(merged) => {
+                let mappings = Arc::new(MappingSet::compile(&merged.mappings, settings.target.clone()));
+                let warnings = render(&merged.warnings, &merged.sources, false);
+                if !plan.warnings.contains(&warnings) {
+                    plan.warnings.push_str(&warnings);
+                }
+                plan.destinations.push(Planned { name: name.clone(), settings, mappings, merged });
+            }
+            Err(fault) if !faults.contains(&fault) => faults.push(fault),
+            Err(_) => {}
+        }
+    }
+    if faults.is_empty() { Ok(plan) } else { Err(StartFaults(faults)) }
+}
+
+/// Settings of one destination: its own over its profile's.
+#[must_use]
+pub fn settings(name: &str, destination: &Destination, profile: &Profile, machine: &str) -> Settings {
+    let wire = destination.wire.clone().over(profile.wire.clone());
+    let identity = [profile.vendor.as_str(), profile.product.as_str(), profile.version.as_str()];
+    Settings::new(name.into(), identity.map(str::to_owned), &wire, machine)
+}
+
+/// The mappings of one profile, their tests passed; or what is wrong, as text.
+fn merge(profile: &str, directories: &Directories, settings: &Settings) -> Result<Merged, String> {
+    let layers = profile::layers(profile, directories).map_err(|fault| telemetry::chain(&fault))?;
+    let merged = layers
+        .merge()
+        .map_err(|rejected| render(&rejected.diagnostics, &rejected.sources, false))?;
+    let failures: Vec<Diagnostic> =
+        merged.mappings.iter().flat_map(|mapping| trial::run(mapping, &settings.target).failures).collect();
+    if failures.is_empty() { Ok(merged) } else { Err(render(&failures, &merged.sources, false)) }
+}
+
+/// The name of this machine, for the syslog header.
+#[must_use]
+pub fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "cefgate".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Runs until a signal, until all sources have ended and everything is delivered, or until the spool fails.
+///
+/// # Errors
+/// The start fails, or the spool does.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let plan = plan(&config)?;
+    if !plan.warnings.is_empty() {
+        warn!("mappings:\n{}", plan.warnings);
+    }
+    let names: Vec<String> = config.destinations.keys().cloned().collect();
+    let spool = Spool::open(&config.spool, &names).context("open the spool")?;
+    let (stop, drain) = (CancellationToken::new(), CancellationToken::new());
+    let mut reloads = Vec::new();
+    let mut deliveries = JoinSet::new();
+    for planned in plan.destinations {
+        let Some(destination) = config.destinations.get(&planned.name) else { continue };
+        let (sender, mappings) = watch::channel(planned.mappings.clone());
+        reloads.push((planned.name.clone(), sender));
+        let Settings { framer, message, stamp, .. } = planned.settings;
+        let delivery = Delivery {
+            destination: planned.name.as_str().into(),
+            reader: spool.reader(&planned.name).context("open the spool")?,
+            pipeline: Pipeline::new(planned.mappings, framer, message, stamp),
+            sink: destination.sink.clone().open(&planned.name),
+            account: spool.account().clone(),
+            mappings,
+            stop: stop.clone(),
+            drain: drain.clone(),
+        };
+        deliveries.spawn(delivery.run());
+    }
+    let mut sources = JoinSet::new();
+    for (name, source) in &config.sources {
+        let name: Name = name.as_str().into();
+        let intake = spool.intake(name.clone(), source.tenant().into());
+        let (source, stop) = (source.clone(), stop.clone());
+        sources.spawn(async move { (name, source.run(intake, stop).await) });
+    }
+    info!(n_sources = sources.len(), n_destinations = deliveries.len(), "running");
+    let outcome = supervise(&config, &stop, &drain, &mut sources, &mut deliveries, &reloads).await;
+    stop.cancel();
+    while sources.join_next().await.is_some() {}
+    while let Some(ended) = deliveries.join_next().await {
+        report(ended.context("deliver")?.context("deliver"));
+    }
+    spool.close().await;
+    info!("stopped");
+    outcome
+}
+
+/// Waits for whatever ends the run.
+async fn supervise(
+    config: &Config,
+    stop: &CancellationToken,
+    drain: &CancellationToken,
+    sources: &mut JoinSet<(Name, Result<(), crate::source::SourceError>)>,
+    deliveries: &mut JoinSet<Result<(), crate::spool::SpoolError>>,
+    reloads: &[(String, watch::Sender<Arc<MappingSet>>)],
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => reload(config, reloads),
+            Some(ended) = sources.join_next() => {
+                let (name, result) = ended.context("read from a source")?;
+                result.with_context(|| format!("read from source `{name}`"))?;
+                if !stop.is_cancelled() {
+                    info!(source = %name, "source ended");
+                }
+                if sources.is_empty() {
+                    drain.cancel();
+                }
+            }
+            Some(ended) = deliveries.join_next() => {
+                ended.context("deliver")?.context("deliver")?;
+                if deliveries.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Compiles the mapping files anew and swaps them whole, or keeps the old ones whole.
+fn reload(config: &Config, reloads: &[(String, watch::Sender<Arc<MappingSet>>)]) {
+    match plan(config) {
+        Ok(plan) => {
+            for planned in plan.destinations {
+                if let Some((_, sender)) = reloads.iter().find(|(name, _)| *name == planned.name) {
+                    // A delivery that has ended needs no mappings.
+                    let _ = sender.send(planned.mappings);
+                }
+            }
+            counter!(telemetry::MAPPING_RELOADS, "result" => "ok").increment(1);
+            info!("mappings reloaded");
+        }
+        Err(faults) => {
+            counter!(telemetry::MAPPING_RELOADS, "result" => "refused").increment(1);
+            error!("mappings not reloaded; the old ones stay:\n{faults}");
+        }
+    }
+}
+
+fn report(result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        error!(error = %format!("{error:#}"), "delivery ended");
+    }
+}

@@ -1,0 +1,6 @@
+//! Where records come from.
+
+mod document;
+pub mod envelope;
+mod lines;
+mod walk;
