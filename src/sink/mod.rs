@@ -162,6 +162,12 @@ pub enum SendError {
         /// The receiver.
         address: String,
     },
+    /// The receiver ended its side of a rotated connection in a way that anybody on the way can forge.
+    #[error("`{address}` ended a connection without close_notify")]
+    NoReceipt {
+        /// The receiver.
+        address: String,
+    },
     /// The connection broke.
     #[error("connection to `{address}` broke")]
     Broken {

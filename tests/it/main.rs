@@ -3,5 +3,9 @@
 
 mod cli;
 mod config;
+#[path = "../../benches/records.rs"]
+mod records;
+
+mod allocation;
+mod harness;
 mod mapping;
-mod tidy;

@@ -51,6 +51,7 @@ pub struct Client {
     /// Whether the next connection may be opened before the last has ended.
     overlap: bool,
     confirm: Confirm,
+    fallback: Fallback,
     settled: Option<Cursor>,
     failure: Option<SendError>,
     next_id: u64,
@@ -79,6 +80,7 @@ impl Client {
             draining: VecDeque::new(),
             overlap: config.rotate_overlap,
             confirm: config.confirm,
+            fallback: Fallback::default(),
             settled: None,
             failure: None,
             next_id: 0,
@@ -253,17 +255,25 @@ impl Client {
         if !is_due || self.opening.is_some() {
             return;
         }
+        if self.confirm == Confirm::Window {
+            self.fallback.trial = self.current.as_ref().map(|connection| connection.id);
+            self.fallback.try_again_after = (self.fallback.try_again_after * 2).min(TRY_AGAIN_AT_LEAST_EVERY);
+            self.fallback.try_again_at = Some(Instant::now() + self.fallback.try_again_after);
+        }
         if self.overlap { self.open() } else { self.retire() }
     }
 
     /// When the current connection is to be rotated.
     fn rotation_due(&self) -> Option<Instant> {
         let draining = self.draining.iter().filter(|draining| !draining.held).count();
-        if self.confirm == Confirm::Window || draining >= MOST_DRAINING {
+        if draining >= MOST_DRAINING {
             return None;
         }
         let connection = self.current.as_ref()?;
         let (first, last) = connection.used?;
+        if self.confirm == Confirm::Window {
+            return self.fallback.try_again_at.filter(|_| self.config.confirm != Confirm::Window);
+        }
         if connection.bytes >= self.config.rotate_bytes {
             return Some(first);
         }
@@ -311,7 +321,7 @@ impl Client {
                 counter!(RECEIPTS, "destination" => Arc::clone(&self.name)).increment(1);
                 let confirmed = self.ledger.receipt(id);
                 self.settle(confirmed);
-                self.answered();
+                self.answered(id);
             }
             Event::Unanswered { over } => self.unanswered(id, over),
             Event::Failed(error) => {
@@ -333,7 +343,22 @@ impl Client {
             Some(draining) if !over => draining.held = true,
             _ => self.forget(id),
         }
-        if self.confirm != Confirm::Window {
+        self.release_oldest_held();
+        if over {
+            self.fallback.bare_ends += 1;
+        }
+        if self.confirm == Confirm::Window {
+            return;
+        }
+        if over && self.fallback.bare_ends < BARE_ENDS_ARE_A_HABIT {
+            // a receiver killed just after it had read all looks the same
+            self.failure.get_or_insert(SendError::NoReceipt { address: self.config.address.to_string() });
+            return;
+        }
+        self.confirm = Confirm::Window;
+        self.fallback.try_again_at = Some(Instant::now() + self.fallback.try_again_after);
+        if !self.fallback.named {
+            self.fallback.named = true;
             warn!(
                 destination = %self.name,
                 address = %self.config.address,
@@ -342,17 +367,38 @@ impl Client {
                 "the receiver gives no receipt at the end of a connection; the last `replay_window` bytes stay \
                  unconfirmed and are sent again after a break"
             );
-            self.confirm = Confirm::Window;
         }
     }
 
-    /// The receiver gives receipts after all.
-    fn answered(&mut self) {
-        let is_held = self.draining.iter().any(|draining| draining.held);
-        if self.confirm != self.config.confirm && !is_held {
-            info!(destination = %self.name, "the receiver gives receipts again");
-            self.confirm = self.config.confirm;
+    /// The receiver has ended connection `id` in good order: does it give receipts after all?
+    fn answered(&mut self, id: u64) {
+        self.fallback.bare_ends = 0;
+        if self.confirm == self.config.confirm {
+            return;
         }
+        if self.fallback.trial == Some(id) {
+            self.draining.retain(|draining| !draining.held);
+        }
+        if self.draining.iter().any(|draining| draining.held) {
+            return;
+        }
+        info!(destination = %self.name, "the receiver gives receipts again");
+        self.confirm = self.config.confirm;
+        self.fallback = Fallback { try_again_after: self.fallback.try_again_after, ..Fallback::default() };
+        // what was sent on a connection that is gone without a receipt would stand in the way for ever
+        let is_lost = |id| !self.is_current(id) && !self.draining.iter().any(|draining| draining.id == id);
+        if self.ledger.oldest().is_some_and(is_lost) {
+            self.failure.get_or_insert(SendError::NoReceipt { address: self.config.address.to_string() });
+        }
+    }
+
+    fn release_oldest_held(&mut self) {
+        let mut held = self.draining.iter().filter(|draining| draining.held).count();
+        self.draining.retain(|draining| {
+            let is_kept = !draining.held || held <= MOST_DRAINING;
+            held -= usize::from(draining.held);
+            is_kept
+        });
     }
 
     fn is_current(&self, id: u64) -> bool {
@@ -388,9 +434,31 @@ impl Client {
         self.draining.clear();
         self.ledger.clear();
         self.failure = None;
+        // what comes back may be another receiver: it is asked anew for receipts
         self.overlap = self.config.rotate_overlap;
+        self.confirm = self.config.confirm;
         self.settle(None);
         error
+    }
+}
+
+/// What is known of a receiver that gives no receipts.
+#[derive(Debug)]
+struct Fallback {
+    /// It was logged.
+    named: bool,
+    /// Ends without close_notify since the last receipt.
+    bare_ends: u32,
+    /// When a connection is ended to see whether it gives one now, and how long after that once more.
+    try_again_at: Option<Instant>,
+    try_again_after: Duration,
+    /// The connection ended for that.
+    trial: Option<u64>,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self { named: false, bare_ends: 0, try_again_at: None, try_again_after: TRY_AGAIN_AFTER, trial: None }
     }
 }
 
@@ -423,6 +491,13 @@ async fn until(due: Option<Instant>) {
 
 /// More than a few connections ending at once means a slow receiver: the current one then carries more.
 const MOST_DRAINING: usize = 3;
+
+/// So many ends without close_notify in a row are how the receiver is, and no accident.
+const BARE_ENDS_ARE_A_HABIT: u32 = 2;
+
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
+const TRY_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 const ESTIMATE_EVERY: Duration = Duration::from_millis(250);
 
