@@ -21,9 +21,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
-use crate::source;
+
 use self::tree::Tree;
 use crate::sink;
+use crate::source;
 use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;

@@ -17,7 +17,12 @@ pub fn show(tree: &Tree, sections: &[(Vec<&str>, Value)]) -> String {
             out.push('\n');
         }
         let _ = writeln!(out, "[{}]", path.join("."));
-        let width = lines.iter().map(|(text, _)| text.chars().count()).filter(|width| *width <= WIDTH).max();
+        let width = lines
+            .iter()
+            .filter(|(_, origin)| origin.is_some())
+            .map(|(text, _)| text.chars().count())
+            .filter(|width| *width <= WIDTH)
+            .max();
         for (text, origin) in &lines {
             let line = match origin {
                 None => text.clone(),

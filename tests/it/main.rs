@@ -3,6 +3,8 @@
 
 mod config;
 mod encode;
+mod cli;
+mod config;
 #[path = "../../benches/records.rs"]
 mod records;
 

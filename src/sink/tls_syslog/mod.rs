@@ -32,6 +32,7 @@ use ledger::Ledger;
 use route::{Route, chain};
 
 use super::{Cursor, SendError, Status};
+use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, SENT_BYTES, UNANSWERED, UNCONFIRMED_BYTES};
 
 /// The connections of one destination.
 #[derive(Debug)]
@@ -502,20 +503,6 @@ const TRY_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 const ESTIMATE_EVERY: Duration = Duration::from_millis(250);
 
 const REASON_COMES_WITHIN: Duration = Duration::from_millis(100);
-
-// metric names
-/// Bytes of frames written, by destination.
-pub const SENT_BYTES: &str = "cefgate_sink_sent_bytes_total";
-/// Connections opened, by destination.
-pub const CONNECTIONS: &str = "cefgate_sink_connections_total";
-/// Connections that ended as a receipt, by destination.
-pub const RECEIPTS: &str = "cefgate_sink_receipts_total";
-/// Connections that broke with something unconfirmed, by destination.
-pub const BREAKS: &str = "cefgate_sink_breaks_total";
-/// Connections whose end the receiver did not answer, by destination.
-pub const UNANSWERED: &str = "cefgate_sink_unanswered_ends_total";
-/// Bytes sent and not confirmed, by destination.
-pub const UNCONFIRMED_BYTES: &str = "cefgate_sink_unconfirmed_bytes";
 
 #[cfg(test)]
 mod tests;
