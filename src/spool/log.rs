@@ -102,6 +102,20 @@ impl Log {
         Some((extent, lost))
     }
 
+    /// Segments every destination has by now, each once; not the one being written.
+    pub(super) fn release_delivered(&mut self) -> Vec<Arc<Path>> {
+        let delivered = self.destinations.iter().map(|destination| destination.cursor).min().unwrap_or(0);
+        let last = self.next();
+        let mut released = Vec::new();
+        for extent in self.extents.iter_mut().take_while(|extent| extent.end <= delivered) {
+            let is_active = extent.end == last;
+            if !is_active && !std::mem::replace(&mut extent.released, true) {
+                released.push(extent.path.clone());
+            }
+        }
+        released
+    }
+
     /// Notes a bad frame; the new name of the segment's file, if it is to be set aside now.
     pub(super) fn mark_damaged(&mut self, first: u64) -> Option<(Arc<Path>, Arc<Path>)> {
         let is_last = self.extents.back().is_some_and(|extent| extent.first == first);
@@ -176,6 +190,7 @@ mod tests {
                 header: 5,
                 bytes: 10,
                 opened: Timestamp(i64::try_from(first).unwrap()),
+                released: false,
                 damaged: false,
             })
             .collect();

@@ -105,6 +105,7 @@ pub(super) fn survey(directory: &Path) -> Result<Survey, SpoolError> {
             header,
             bytes,
             opened,
+            released: false,
             damaged,
         });
         survey.newest = Some(opening);

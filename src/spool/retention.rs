@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::config::WhenFull;
 use super::cursor::Cursor;
-use super::lock;
 use super::writer::Writer;
+use super::{disk, lock};
 use crate::record::Timestamp;
 
 impl Writer {
@@ -29,6 +29,7 @@ impl Writer {
                 self.drop_oldest("max_age");
             }
         }
+        self.release_pages();
         self.shared.account.upkeep();
         let log = self.shared.log();
         gauge!(super::SPOOL_BYTES).set(approximate(log.bytes()));
@@ -105,6 +106,14 @@ impl Writer {
             }
         }
         unlink(&extent.path);
+    }
+
+    fn release_pages(&self) {
+        for path in self.shared.log().release_delivered() {
+            if let Err(error) = disk::forget_pages(&path) {
+                debug!(path = %path.display(), %error, "the page cache keeps a delivered segment");
+            }
+        }
     }
 
     /// A segment spans a small part of `max_age`, so that removing it whole takes little that is younger.
