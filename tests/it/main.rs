@@ -1,14 +1,13 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod config;
-mod encode;
+mod allocation;
 mod cli;
 mod config;
-#[path = "../../benches/records.rs"]
-mod records;
-
-mod allocation;
 mod content;
+mod encode;
 mod harness;
 mod mapping;
+#[path = "../../benches/records.rs"]
+mod records;
+mod tidy;
