@@ -1,10 +1,10 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod config;
-mod encode;
 mod cli;
 mod config;
+mod config;
+mod encode;
 #[path = "../../benches/records.rs"]
 mod records;
 
