@@ -11,7 +11,7 @@
 mod delimiter;
 pub mod parse;
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::Range;
 
 pub use self::delimiter::{Delimiter, DelimiterError};
