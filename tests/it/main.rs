@@ -3,9 +3,12 @@
 
 mod cli;
 mod config;
+mod config;
+mod encode;
 #[path = "../../benches/records.rs"]
 mod records;
 
 mod allocation;
+mod content;
 mod harness;
 mod mapping;
