@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod demo;
 mod exit;
 mod run;
 
@@ -77,6 +78,8 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Show sample Defender records on their way to a receiver.
+    Demo(demo::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -86,6 +89,7 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Demo(args) => demo::run(args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }
