@@ -133,7 +133,11 @@ impl Delivery {
         Ok(self.reader.cursor() >= sent)
     }
 
-    async fn commit(&mut self, end: Cursor, pending: &mut VecDeque<(Cursor, Tally)>) -> Result<(), SpoolError> {
+    async fn commit(
+        &mut self,
+        end: Cursor,
+        pending: &mut VecDeque<(Cursor, Tally)>,
+    ) -> Result<(), SpoolError> {
         self.reader.commit(end).await?;
         while pending.front().is_some_and(|(last, _)| *last <= end) {
             if let Some((_, tally)) = pending.pop_front() {
@@ -161,7 +165,8 @@ impl Delivery {
             self.commit(end, pending).await?;
         }
         self.rewind(pending);
-        counter!(telemetry::DELIVERY_INTERRUPTIONS, "destination" => self.destination.to_string()).increment(1);
+        counter!(telemetry::DELIVERY_INTERRUPTIONS, "destination" => self.destination.to_string())
+            .increment(1);
         if !error.is_retryable() {
             warn!(destination = %self.destination, error = %telemetry::chain(error), "delivery ended");
             return Ok(false);
@@ -190,7 +195,7 @@ impl Delivery {
                 None if was_unparsed => Outcome::Unparsed,
                 None => Outcome::Delivered,
             };
-            tally.add(record, &outcome);
+            tally.add(&record.source, &record.table, record.received, &outcome);
         }
         tally
     }
@@ -199,6 +204,15 @@ impl Delivery {
         let destination = || self.destination.to_string();
         counter!(telemetry::EVENTS_SENT, "destination" => destination()).increment(frames.n_events as u64);
         counter!(telemetry::BYTES_SENT, "destination" => destination()).increment(frames.bytes.len() as u64);
+        if !frames.unparsed.is_empty() {
+            counter!(telemetry::MAPPING_UNPARSED, "destination" => destination())
+                .increment(frames.unparsed.len() as u64);
+        }
+        for filtered in &frames.filtered {
+            let labels =
+                [("destination", destination()), ("reason", self.pipeline.reason(filtered).to_string())];
+            counter!(telemetry::MAPPING_DROPPED, &labels).increment(1);
+        }
     }
 
     /// Hands what the mappings have counted to the metrics.
@@ -215,6 +229,10 @@ impl Delivery {
                 Count::Cut => {
                     counter!(telemetry::MAPPING_TRUNCATED, "mapping" => mapping.to_string(), "key" => key.to_string())
                         .increment(n_records);
+                }
+                Count::Unmatched => {
+                    let labels = [("destination", destination.clone()), ("table", key.to_string())];
+                    counter!(telemetry::MAPPING_UNMATCHED, &labels).increment(n_records);
                 }
                 Count::Shed => {
                     counter!(telemetry::MAPPING_SHED, "mapping" => mapping.to_string(), "key" => key.to_string())

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::config::Faults;
+use crate::gateway::StartFaults;
 
 /// Prints the error and its causes, and chooses the exit code.
 #[must_use]
@@ -30,7 +31,7 @@ fn text(error: &anyhow::Error) -> String {
 /// The first cause that has a code of its own decides.
 fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
-        if cause.is::<Faults>() {
+        if cause.is::<Faults>() || cause.is::<StartFaults>() {
             return CONFIGURATION;
         }
         if let Some(cause) = cause.downcast_ref::<io::Error>() {

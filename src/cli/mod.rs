@@ -2,7 +2,9 @@
 
 mod check;
 mod config;
+mod demo;
 mod exit;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +78,10 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Show sample Defender records on their way to a receiver.
+    Demo(demo::Args),
+    /// Run from the configured sources to the configured destinations.
+    Run(run::Args),
 }
 
 impl Command {
@@ -83,6 +89,8 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Demo(args) => demo::run(args).await,
+            Self::Run(args) => run::run(global, &args).await,
         }
     }
 }

@@ -15,9 +15,9 @@ use bumpalo::Bump;
 use crate::event::Finished;
 use crate::mapping::evaluate::Fault;
 use crate::mapping::run::{Outcome, State};
-use crate::mapping::set::{MappingSet, UNPARSED};
+use crate::mapping::set::{GENERIC, MappingSet, UNPARSED};
 use crate::record::{Name, Record, Table, Timestamp};
-use crate::syslog::Framer;
+use crate::syslog::{self, Framer};
 
 /// What a destination's messages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Pipeline {
 struct Route {
     table: Name,
     candidates: Vec<usize>,
+    /// Records that no mapping of the table took.
+    unmatched: u64,
 }
 
 /// Frames of consecutive records, and what became of each record.
@@ -92,6 +94,8 @@ pub enum Count {
     Cut,
     /// Values left out or cut because the event was too large.
     Shed,
+    /// Records of a table, named as the key, that only `generic` took.
+    Unmatched,
 }
 
 impl Frames {
@@ -158,6 +162,9 @@ impl Pipeline {
                 take(&field.key, Count::Shed, &mut state.shed[place]);
             }
         }
+        for route in self.routes.iter_mut().filter(|route| route.unmatched > 0) {
+            each(GENERIC, &route.table, Count::Unmatched, std::mem::take(&mut route.unmatched));
+        }
     }
 
     /// Appends the frames of these records, sent at `now`.
@@ -201,7 +208,10 @@ impl Pipeline {
             );
             match outcome {
                 Ok(Outcome::NoMatch) => {}
-                Ok(Outcome::Events(_)) => return,
+                Ok(Outcome::Events(_)) => {
+                    self.routes[route].unmatched += u64::from(set.programs[number].table == GENERIC);
+                    return;
+                }
                 Ok(Outcome::Filtered(rule)) => {
                     return frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
                 }
@@ -261,7 +271,11 @@ impl Pipeline {
         if self.routes.len() == MAX_ROUTES {
             self.routes.clear();
         }
-        self.routes.push(Route { table: table.0.clone(), candidates: self.set.candidates(&table.0) });
+        self.routes.push(Route {
+            table: table.0.clone(),
+            candidates: self.set.candidates(&table.0),
+            unmatched: 0,
+        });
         self.routes.len() - 1
     }
 }
@@ -279,7 +293,7 @@ fn emit(event: Finished<'_>, time: HeaderTime, framer: &mut Framer, frames: &mut
         Stamp::Event => event.time.unwrap_or(time.received),
         Stamp::Sent => time.now,
     };
-    framer.frame(&mut frames.bytes, syslog_severity(event.severity), time, event.message);
+    framer.frame(&mut frames.bytes, syslog::severity(event.severity), time, event.message);
     frames.n_events += 1;
 }
 
@@ -288,16 +302,6 @@ fn one_line(body: &[u8], message: &mut Vec<u8>) {
     message.clear();
     message.extend_from_slice(String::from_utf8_lossy(body).as_bytes());
     message.iter_mut().filter(|byte| **byte < b' ').for_each(|byte| *byte = b' ');
-}
-
-/// CEF severity bands (Low, Medium, High, Very-High) as syslog severities (RFC 5424 §6.2.1).
-fn syslog_severity(severity: u8) -> u8 {
-    match severity {
-        0..=3 => INFORMATIONAL,
-        4..=6 => 4,
-        7..=8 => 3,
-        _ => 2,
-    }
 }
 
 /// The reason of records that the dedupe filters out.

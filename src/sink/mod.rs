@@ -9,7 +9,6 @@
 //!                                                  └─▶ error: nothing since the last commit counts
 //! ```
 
-mod cursor;
 pub mod file;
 pub mod tls_syslog;
 
@@ -21,11 +20,12 @@ use serde::Deserialize;
 
 use crate::tls;
 
-pub use cursor::Cursor;
+pub use crate::spool::Cursor;
 
 /// A destination's transport and its settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one for each destination")]
 pub enum SinkConfig {
     /// Syslog over TLS (or, on demand, plain TCP).
     TlsSyslog(tls_syslog::Config),
@@ -57,6 +57,7 @@ impl SinkConfig {
 
 /// One destination's connection to its receiver.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each destination")]
 pub enum Sink {
     /// Syslog over TLS (or, on demand, plain TCP).
     TlsSyslog(tls_syslog::Client),
@@ -160,6 +161,12 @@ pub enum SendError {
     /// The receiver closed before we did.
     #[error("`{address}` closed the connection")]
     Closed {
+        /// The receiver.
+        address: String,
+    },
+    /// The receiver ended its side of a rotated connection in a way that anybody on the way can forge.
+    #[error("`{address}` ended a connection without close_notify")]
+    NoReceipt {
         /// The receiver.
         address: String,
     },

@@ -32,6 +32,13 @@ pub struct Lines {
     no_document: usize,
 }
 
+/// What was pending of a stream.
+#[derive(Default)]
+pub struct Suspended {
+    oversized: Option<(Oversized, u64)>,
+    bytes: Vec<u8>,
+}
+
 /// What is known about bytes after those read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -76,25 +83,27 @@ impl Lines {
         count(self.filled) + self.oversized.as_ref().map_or(0, |(_, length)| *length)
     }
 
-    /// Whether the pending bytes look like the beginning of a document.
-    #[must_use]
-    pub fn in_document(&self) -> bool {
-        self.document.is_some()
-    }
-
-    /// Whether the pending bytes are a line too long to be held.
-    #[must_use]
-    pub fn in_oversized(&self) -> bool {
-        self.oversized.is_some()
-    }
-
     /// Forgets the pending bytes.
     pub fn clear(&mut self) {
-        self.filled = 0;
-        self.scanned = 0;
-        self.oversized = None;
+        self.resume(Suspended::default());
+    }
+
+    /// Hands over what is pending, to go on with another stream. What is large and can be read again is left out.
+    pub fn suspend(&mut self) -> Suspended {
+        let large = self.document.is_some() || self.filled > MAX_SUSPENDED;
+        let bytes = if large { Vec::new() } else { self.buffer[..self.filled].to_vec() };
+        let suspended = Suspended { oversized: self.oversized.take(), bytes };
+        self.clear();
+        suspended
+    }
+
+    /// Goes on with a stream where it was suspended.
+    pub fn resume(&mut self, suspended: Suspended) {
         self.document = None;
         self.no_document = 0;
+        self.oversized = suspended.oversized;
+        self.filled = 0;
+        self.keep(&suspended.bytes, 0);
     }
 
     /// Moves whole messages into `records` and returns how many bytes of the stream they were.
@@ -311,6 +320,7 @@ const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// A call of `take` stops after the message that reaches this many records.
 const MAX_RECORDS: usize = 16_384;
 const MAX_LENT: usize = 8;
+const MAX_SUSPENDED: usize = 64 * 1024;
 const SMALLEST_BUFFER: usize = 16;
 
 #[cfg(test)]
@@ -428,7 +438,7 @@ mod tests {
                 assert_eq!(lines.take(Ending::Open, &mut envelope, &mut records), 0);
             }
         }
-        assert!(lines.in_oversized());
+        assert!(lines.oversized.is_some());
         assert_eq!(lines.take(Ending::Final, &mut envelope, &mut records), 20 << 20);
         assert_eq!(crate::oversized::read(&records[0].1).unwrap().length, 20 << 20);
     }
@@ -441,7 +451,7 @@ mod tests {
         lines.space()[..12].copy_from_slice(b"{\"a\":\n[1,\n\"b");
         lines.fill(12);
         assert_eq!(lines.take(Ending::Open, &mut envelope, &mut records), 0);
-        assert!(lines.in_document());
+        assert!(lines.document.is_some());
         assert_eq!(lines.take(Ending::Quiet, &mut envelope, &mut records), 10);
         assert_eq!(lines.pending(), 2);
         assert_eq!(records.len(), 2);

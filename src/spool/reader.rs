@@ -160,6 +160,12 @@ impl Reader {
         Ok(Cursor(target))
     }
 
+    /// The cursor after the last durable record.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        Cursor(self.owner.shared.log().next())
+    }
+
     /// The last commit.
     #[must_use]
     pub fn cursor(&self) -> Cursor {

@@ -99,6 +99,11 @@ impl Ledger {
             .any(|span| span.connection == connection && !span.entries.is_empty() && !span.receipt)
     }
 
+    /// The oldest connection with something unconfirmed.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.spans.iter().find(|span| !span.entries.is_empty() && !span.receipt).map(|span| span.connection)
+    }
+
     /// Bytes sent and not confirmed.
     pub(super) fn unconfirmed(&self) -> u64 {
         self.sent - self.confirmed

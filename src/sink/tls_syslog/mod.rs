@@ -11,6 +11,7 @@
 
 mod config;
 mod connection;
+mod fallback;
 mod ledger;
 mod route;
 mod stream;
@@ -28,10 +29,12 @@ use tracing::{debug, info, warn};
 
 pub use config::{Address, Config, Confirm};
 use connection::{Connection, Draining, Event, Events};
+use fallback::Fallback;
 use ledger::Ledger;
 use route::{Route, chain};
 
 use super::{Cursor, SendError, Status};
+use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, SENT_BYTES, UNANSWERED, UNCONFIRMED_BYTES};
 
 /// The connections of one destination.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub struct Client {
     /// Whether the next connection may be opened before the last has ended.
     overlap: bool,
     confirm: Confirm,
+    fallback: Fallback,
     settled: Option<Cursor>,
     failure: Option<SendError>,
     next_id: u64,
@@ -79,6 +83,7 @@ impl Client {
             draining: VecDeque::new(),
             overlap: config.rotate_overlap,
             confirm: config.confirm,
+            fallback: Fallback::default(),
             settled: None,
             failure: None,
             next_id: 0,
@@ -253,17 +258,23 @@ impl Client {
         if !is_due || self.opening.is_some() {
             return;
         }
+        if self.confirm == Confirm::Window {
+            self.fallback.on_trial(self.current.as_ref().map(|connection| connection.id));
+        }
         if self.overlap { self.open() } else { self.retire() }
     }
 
     /// When the current connection is to be rotated.
     fn rotation_due(&self) -> Option<Instant> {
         let draining = self.draining.iter().filter(|draining| !draining.held).count();
-        if self.confirm == Confirm::Window || draining >= MOST_DRAINING {
+        if draining >= MOST_DRAINING {
             return None;
         }
         let connection = self.current.as_ref()?;
         let (first, last) = connection.used?;
+        if self.confirm == Confirm::Window {
+            return self.fallback.try_again_at.filter(|_| self.config.confirm != Confirm::Window);
+        }
         if connection.bytes >= self.config.rotate_bytes {
             return Some(first);
         }
@@ -311,7 +322,7 @@ impl Client {
                 counter!(RECEIPTS, "destination" => Arc::clone(&self.name)).increment(1);
                 let confirmed = self.ledger.receipt(id);
                 self.settle(confirmed);
-                self.answered();
+                self.answered(id);
             }
             Event::Unanswered { over } => self.unanswered(id, over),
             Event::Failed(error) => {
@@ -324,34 +335,6 @@ impl Client {
                     debug!(destination = %self.name, error = chain(&error), "connection without anything unconfirmed ended");
                 }
             }
-        }
-    }
-
-    fn unanswered(&mut self, id: u64, over: bool) {
-        counter!(UNANSWERED, "destination" => Arc::clone(&self.name)).increment(1);
-        match self.draining.iter_mut().find(|draining| draining.id == id) {
-            Some(draining) if !over => draining.held = true,
-            _ => self.forget(id),
-        }
-        if self.confirm != Confirm::Window {
-            warn!(
-                destination = %self.name,
-                address = %self.config.address,
-                how = if over { "closed without close_notify" } else { "did not close" },
-                replay_window = self.config.replay_window,
-                "the receiver gives no receipt at the end of a connection; the last `replay_window` bytes stay \
-                 unconfirmed and are sent again after a break"
-            );
-            self.confirm = Confirm::Window;
-        }
-    }
-
-    /// The receiver gives receipts after all.
-    fn answered(&mut self) {
-        let is_held = self.draining.iter().any(|draining| draining.held);
-        if self.confirm != self.config.confirm && !is_held {
-            info!(destination = %self.name, "the receiver gives receipts again");
-            self.confirm = self.config.confirm;
         }
     }
 
@@ -388,7 +371,9 @@ impl Client {
         self.draining.clear();
         self.ledger.clear();
         self.failure = None;
+        // what comes back may be another receiver: it is asked anew for receipts
         self.overlap = self.config.rotate_overlap;
+        self.confirm = self.config.confirm;
         self.settle(None);
         error
     }
@@ -427,20 +412,6 @@ const MOST_DRAINING: usize = 3;
 const ESTIMATE_EVERY: Duration = Duration::from_millis(250);
 
 const REASON_COMES_WITHIN: Duration = Duration::from_millis(100);
-
-// metric names
-/// Bytes of frames written, by destination.
-pub const SENT_BYTES: &str = "cefgate_sink_sent_bytes_total";
-/// Connections opened, by destination.
-pub const CONNECTIONS: &str = "cefgate_sink_connections_total";
-/// Connections that ended as a receipt, by destination.
-pub const RECEIPTS: &str = "cefgate_sink_receipts_total";
-/// Connections that broke with something unconfirmed, by destination.
-pub const BREAKS: &str = "cefgate_sink_breaks_total";
-/// Connections whose end the receiver did not answer, by destination.
-pub const UNANSWERED: &str = "cefgate_sink_unanswered_ends_total";
-/// Bytes sent and not confirmed, by destination.
-pub const UNCONFIRMED_BYTES: &str = "cefgate_sink_unconfirmed_bytes";
 
 #[cfg(test)]
 mod tests;
