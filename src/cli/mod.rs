@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod exit;
+mod listen;
 mod run;
 
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ enum Command {
     Config(config::Args),
     /// Show sample Defender records on their way to a receiver.
     Demo(demo::Args),
+    /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
+    Listen(listen::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -90,6 +93,7 @@ impl Command {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
             Self::Demo(args) => demo::run(args).await,
+            Self::Listen(args) => listen::run(args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }
