@@ -63,13 +63,13 @@ proptest::proptest! {
     #[test]
     fn no_damage_to_a_file_makes_it_panic(
         which in 0..1000_usize,
-        cuts in proptest::collection::vec((0.0..1.0_f64, 0..12_usize, "[\\PC\n]{0,6}"), 1..5),
+        cuts in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..12_usize, "[\\PC\n]{0,6}"), 1..5),
     ) {
         let mut damaged = layers(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mapping/valid/layers"));
         let index = which % damaged.files.len();
         let mut text = damaged.files[index].text.to_string();
         for (place, length, insert) in cuts {
-            let start = text.floor_char_boundary((text.len() as f64 * place) as usize);
+            let start = text.floor_char_boundary(place.index(text.len() + 1));
             let end = text.ceil_char_boundary((start + length).min(text.len()));
             text.replace_range(start..end, &insert);
         }
