@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod exit;
+pub mod listen;
 mod run;
 
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
+    Listen(listen::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -86,6 +89,7 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Listen(args) => listen::run(args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }
