@@ -45,7 +45,7 @@ fn every_raw_record_is_one_leef_event_that_breaks_no_rule() {
     for (table, path) in golden() {
         let lines = lines(&mut pipeline, &table, &fs::read(&path).unwrap());
         match lines.as_slice() {
-            [line] => match leef::parse(line) {
+            [line] => match leef::parse::parse(line) {
                 Ok(event) => {
                     faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display())))
                 }
