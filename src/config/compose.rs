@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::{Faults, nearest};
 use super::section::{fault, read, read_flattened, read_only, read_rest};
-use super::stand_in::source;
 use super::tree::{Tree, Value};
 use super::{Config, Destination};
-use crate::sink;
+use crate::{sink, source};
 
 /// Reads every section. `None` when one of them could not be read; `faults` then says why.
 pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
