@@ -45,7 +45,9 @@ impl Rows {
         let (parent, parent_folder, _) = random.one_of(&IMAGES);
         let ticks = random.below(10_000_000);
         let second = number % 86_400;
-        let time = |second: u64| format!("2026-03-04T{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
+        let time = |second: u64| {
+            format!("2026-03-04T{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+        };
         let command = random.command(number, image);
         let parent_command = random.command(number, parent);
         let account = if number % 10 == 5 { "al|ice=\\\\ x" } else { "alice" };
@@ -96,10 +98,16 @@ impl Rows {
             ("ProcessRemoteSessionDeviceName", "null".to_owned()),
             ("ProcessRemoteSessionIP", "null".to_owned()),
             ("ProcessUniqueId", text(&random.below(u64::MAX >> 8).to_string())),
-            ("AdditionalFields", text("{\\\"ProcessPosixProcessGroupId\\\":3212,\\\"ProcessPosixSessionId\\\":9194}")),
+            (
+                "AdditionalFields",
+                text("{\\\"ProcessPosixProcessGroupId\\\":3212,\\\"ProcessPosixSessionId\\\":9194}"),
+            ),
             ("InitiatingProcessAccountDomain", text("corp")),
             ("InitiatingProcessAccountName", text(&format!("{account}{user}"))),
-            ("InitiatingProcessAccountSid", text(&format!("S-1-5-21-1004336348-1177238915-682003330-{user}"))),
+            (
+                "InitiatingProcessAccountSid",
+                text(&format!("S-1-5-21-1004336348-1177238915-682003330-{user}")),
+            ),
             ("InitiatingProcessAccountUpn", text(&format!("alice{user}@corp.example"))),
             ("InitiatingProcessAccountObjectId", text(&random.guid(user))),
             ("InitiatingProcessSHA1", text(&random.hex(number ^ 0x1111, 40))),
@@ -108,7 +116,10 @@ impl Rows {
             ("InitiatingProcessFileSize", (10_000 + random.below(9_000_000)).to_string()),
             ("InitiatingProcessId", (4 + random.below(30_000)).to_string()),
             ("InitiatingProcessCommandLine", text(&parent_command)),
-            ("InitiatingProcessCreationTime", text(&format!("{}.{:07}Z", time(second), random.below(10_000_000)))),
+            (
+                "InitiatingProcessCreationTime",
+                text(&format!("{}.{:07}Z", time(second), random.below(10_000_000))),
+            ),
             ("InitiatingProcessFolderPath", text(&format!("{parent_folder}\\\\{parent}"))),
             ("InitiatingProcessParentId", (4 + random.below(30_000)).to_string()),
             ("InitiatingProcessParentFileName", text("explorer.exe")),

@@ -21,11 +21,13 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
+
 use self::tree::Tree;
+use crate::sink;
+use crate::source;
 use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;
-use crate::{sink, source};
 
 /// Everything an operator decides.
 #[derive(Debug)]
