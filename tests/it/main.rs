@@ -12,4 +12,7 @@ mod encode;
 mod harness;
 mod mapping;
 mod receivers;
+mod mapping_faults;
+#[path = "../../benches/records.rs"]
+mod records;
 mod tidy;
