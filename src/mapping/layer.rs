@@ -190,7 +190,8 @@ impl Set {
     }
 
     fn mapping(&mut self, index: usize) -> Option<Mapping> {
-        let mut tree = self.resolved(index, &mut Vec::new());
+        let mut tree = Table::new();
+        self.lay(index, &mut tree, &mut Vec::new());
         self.patch(index, &mut tree);
         let file = &self.files[index];
         let whole = file.whole;
@@ -219,10 +220,9 @@ impl Set {
         effective
     }
 
-    /// A file over the fragments it includes, left to right.
-    fn resolved(&mut self, index: usize, path: &mut Vec<usize>) -> Table {
+    /// Lays the fragments a file includes, left to right, and then the file itself over a tree.
+    fn lay(&mut self, index: usize, tree: &mut Table, path: &mut Vec<usize>) {
         path.push(index);
-        let mut merged = Table::new();
         for (name, span) in self.includes(index) {
             let Some(found) =
                 self.paths.get(&name).copied().filter(|found| self.files[*found].kind != Kind::Data)
@@ -240,15 +240,13 @@ impl Set {
                 continue;
             }
             self.included[found] = true;
-            let mut fragment = self.resolved(found, path);
-            self.patch(found, &mut fragment);
-            tree::merge(&mut merged, fragment, &mut self.diagnostics);
+            self.lay(found, tree, path);
+            self.patch(found, tree);
         }
         let mut own = self.files[index].tree.clone();
         own.retain(|name, _| !ABOUT.contains(&name.as_str()));
-        tree::merge(&mut merged, own, &mut self.diagnostics);
+        tree::merge(tree, own, &mut self.diagnostics);
         path.pop();
-        merged
     }
 
     fn includes(&mut self, index: usize) -> Vec<(String, Span)> {
@@ -282,8 +280,7 @@ impl Set {
                 let range = range.node.clone();
                 self.base_version(&id, base.as_ref(), &range);
             }
-            let over = self.resolved(patch, &mut Vec::new());
-            tree::merge(tree, over, &mut self.diagnostics);
+            self.lay(patch, tree, &mut Vec::new());
         }
     }
 
