@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cefgate::cef::parse::{Event, parse};
-use cefgate::leef;
+use cefgate::leef::parse as leef;
 use cefgate::mapping::diagnostic::render;
 use cefgate::mapping::set::MappingSet;
 use cefgate::pipeline::{Frames, Pipeline, Settings};
