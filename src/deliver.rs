@@ -133,7 +133,11 @@ impl Delivery {
         Ok(self.reader.cursor() >= sent)
     }
 
-    async fn commit(&mut self, end: Cursor, pending: &mut VecDeque<(Cursor, Tally)>) -> Result<(), SpoolError> {
+    async fn commit(
+        &mut self,
+        end: Cursor,
+        pending: &mut VecDeque<(Cursor, Tally)>,
+    ) -> Result<(), SpoolError> {
         self.reader.commit(end).await?;
         while pending.front().is_some_and(|(last, _)| *last <= end) {
             if let Some((_, tally)) = pending.pop_front() {
@@ -161,7 +165,8 @@ impl Delivery {
             self.commit(end, pending).await?;
         }
         self.rewind(pending);
-        counter!(telemetry::DELIVERY_INTERRUPTIONS, "destination" => self.destination.to_string()).increment(1);
+        counter!(telemetry::DELIVERY_INTERRUPTIONS, "destination" => self.destination.to_string())
+            .increment(1);
         if !error.is_retryable() {
             warn!(destination = %self.destination, error = %telemetry::chain(error), "delivery ended");
             return Ok(false);
@@ -190,7 +195,7 @@ impl Delivery {
                 None if was_unparsed => Outcome::Unparsed,
                 None => Outcome::Delivered,
             };
-            tally.add(record, &outcome);
+            tally.add(&record.source, &record.table, record.received, &outcome);
         }
         tally
     }
@@ -204,7 +209,8 @@ impl Delivery {
                 .increment(frames.unparsed.len() as u64);
         }
         for filtered in &frames.filtered {
-            let labels = [("destination", destination()), ("reason", self.pipeline.reason(filtered).to_string())];
+            let labels =
+                [("destination", destination()), ("reason", self.pipeline.reason(filtered).to_string())];
             counter!(telemetry::MAPPING_DROPPED, &labels).increment(1);
         }
     }

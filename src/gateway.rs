@@ -66,7 +66,8 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
     let machine = machine_name();
     let mut merged: HashMap<&str, Result<Merged, String>> = HashMap::new();
     let mut plan = Plan { destinations: Vec::new(), warnings: String::new() };
-    let mut faults = Vec::new();
+    let mut faults: Vec<String> =
+        config.examine().err().map(|faults| faults.to_string()).into_iter().collect();
     for (name, destination) in &config.destinations {
         let profile = match Profile::load(&destination.profile, &directories) {
             Ok(profile) => profile,
@@ -107,9 +108,8 @@ pub fn settings(name: &str, destination: &Destination, profile: &Profile, machin
 /// The mappings of one profile, their tests passed; or what is wrong, as text.
 fn merge(profile: &str, directories: &Directories, settings: &Settings) -> Result<Merged, String> {
     let layers = profile::layers(profile, directories).map_err(|fault| telemetry::chain(&fault))?;
-    let merged = layers
-        .merge()
-        .map_err(|rejected| render(&rejected.diagnostics, &rejected.sources, false))?;
+    let merged =
+        layers.merge().map_err(|rejected| render(&rejected.diagnostics, &rejected.sources, false))?;
     let failures: Vec<Diagnostic> =
         merged.mappings.iter().flat_map(|mapping| trial::run(mapping, &settings.target).failures).collect();
     if failures.is_empty() { Ok(merged) } else { Err(render(&failures, &merged.sources, false)) }

@@ -178,6 +178,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+const fn counter(name: &'static str, unit: Unit, description: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, unit, description }
+}
+
+const fn gauge(name: &'static str, unit: Unit, description: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, unit, description }
+}
+
 fn describe() {
     for Metric { name, kind, unit, description } in METRICS {
         match kind {
@@ -213,87 +221,120 @@ pub const MAPPING_UNPARSED: &str = "cefgate_mapping_unparsed_total";
 pub const MAPPING_UNMATCHED: &str = "cefgate_mapping_unmatched_total";
 /// Reloads.
 pub const MAPPING_RELOADS: &str = "cefgate_mapping_reloads_total";
+/// Records made durable, by source.
+pub const RECORDS_SPOOLED: &str = "cefgate_spool_records_total";
+/// Body bytes made durable, by source.
+pub const BYTES_SPOOLED: &str = "cefgate_spool_record_bytes_total";
+/// Bytes of all segments.
+pub const SPOOL_BYTES: &str = "cefgate_spool_bytes";
+/// The bound on them.
+pub const SPOOL_MAX_BYTES: &str = "cefgate_spool_max_bytes";
+/// Segment files.
+pub const SPOOL_SEGMENTS: &str = "cefgate_spool_segments";
+/// 1 while sources wait, by reason (`max_bytes`, `disk`).
+pub const SPOOL_WAITING: &str = "cefgate_spool_waiting";
+/// Records not delivered yet, by destination.
+pub const SPOOL_LAG: &str = "cefgate_spool_lag_records";
+/// Undelivered records removed, by destination and reason (`full`, `max_age`).
+pub const RECORDS_DROPPED: &str = "cefgate_spool_dropped_records_total";
+/// Records lost to damage on disk, by destination.
+pub const RECORDS_CORRUPT: &str = "cefgate_spool_corrupt_records_total";
+/// Segments in which a bad frame was met.
+pub const SEGMENTS_CORRUPT: &str = "cefgate_spool_corrupt_segments_total";
+/// Groups of appends made durable by one sync.
+pub const SPOOL_SYNCS: &str = "cefgate_spool_syncs_total";
+/// Writes or syncs that failed, by kind (`full`, `error`).
+pub const SPOOL_WRITE_ERRORS: &str = "cefgate_spool_write_errors_total";
+/// Bytes of frames written, by destination.
+pub const SENT_BYTES: &str = "cefgate_sink_sent_bytes_total";
+/// Connections opened, by destination.
+pub const CONNECTIONS: &str = "cefgate_sink_connections_total";
+/// Connections that ended as a receipt, by destination.
+pub const RECEIPTS: &str = "cefgate_sink_receipts_total";
+/// Connections that broke with something unconfirmed, by destination.
+pub const BREAKS: &str = "cefgate_sink_breaks_total";
+/// Connections whose end the receiver did not answer, by destination.
+pub const UNANSWERED: &str = "cefgate_sink_unanswered_ends_total";
+/// Bytes sent and not confirmed, by destination.
+pub const UNCONFIRMED_BYTES: &str = "cefgate_sink_unconfirmed_bytes";
 
 /// Every metric there is. A test holds this table against the constants above.
 pub const METRICS: &[Metric] = &[
-    Metric {
-        name: BUILD_INFO,
-        kind: Kind::Gauge,
-        unit: Unit::Count,
-        description: "Always 1; label `version` is the running version.",
-    },
-    Metric {
-        name: START_TIME,
-        kind: Kind::Gauge,
-        unit: Unit::Seconds,
-        description: "When the process started, in seconds since 1970-01-01 UTC.",
-    },
-    Metric {
-        name: EVENTS_SENT,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Events written to a connection, resent ones included; label `destination`.",
-    },
-    Metric {
-        name: BYTES_SENT,
-        kind: Kind::Counter,
-        unit: Unit::Bytes,
-        description: "Bytes of frames written, resent ones included; label `destination`.",
-    },
-    Metric {
-        name: DELIVERY_INTERRUPTIONS,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Times a connection failed and delivery went back to its last commit; label `destination`.",
-    },
-    Metric {
-        name: MAPPING_EVENTS,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Events made; labels `destination` and `mapping`.",
-    },
-    Metric {
-        name: MAPPING_FIELD_ERRORS,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Values that were not what their key takes; labels `mapping`, `key` and `kind`.",
-    },
-    Metric {
-        name: MAPPING_TRUNCATED,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Values cut to the length of their key; labels `mapping` and `key`.",
-    },
-    Metric {
-        name: MAPPING_SHED,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Values left out or cut because the event was too large; labels `mapping` and `key`.",
-    },
-    Metric {
-        name: MAPPING_DROPPED,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Records filtered out on purpose; labels `destination` and `reason`.",
-    },
-    Metric {
-        name: MAPPING_UNPARSED,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Records sent as `unparsed`; label `destination`.",
-    },
-    Metric {
-        name: MAPPING_UNMATCHED,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Records of tables without a mapping of their own; labels `destination` and `table`.",
-    },
-    Metric {
-        name: MAPPING_RELOADS,
-        kind: Kind::Counter,
-        unit: Unit::Count,
-        description: "Reloads of the mapping files; label `result`.",
-    },
+    gauge(BUILD_INFO, Unit::Count, "Always 1; label `version` is the running version."),
+    gauge(START_TIME, Unit::Seconds, "When the process started, in seconds since 1970-01-01 UTC."),
+    counter(
+        EVENTS_SENT,
+        Unit::Count,
+        "Events written to a connection, resent ones included; label `destination`.",
+    ),
+    counter(BYTES_SENT, Unit::Bytes, "Bytes of frames written, resent ones included; label `destination`."),
+    counter(
+        DELIVERY_INTERRUPTIONS,
+        Unit::Count,
+        "Times a connection failed and delivery went back to its last commit; label `destination`.",
+    ),
+    counter(MAPPING_EVENTS, Unit::Count, "Events made; labels `destination` and `mapping`."),
+    counter(
+        MAPPING_FIELD_ERRORS,
+        Unit::Count,
+        "Values that were not what their key takes; labels `mapping`, `key` and `kind`.",
+    ),
+    counter(
+        MAPPING_TRUNCATED,
+        Unit::Count,
+        "Values cut to the length of their key; labels `mapping` and `key`.",
+    ),
+    counter(
+        MAPPING_SHED,
+        Unit::Count,
+        "Values left out or cut because the event was too large; labels `mapping` and `key`.",
+    ),
+    counter(
+        MAPPING_DROPPED,
+        Unit::Count,
+        "Records filtered out on purpose; labels `destination` and `reason`.",
+    ),
+    counter(MAPPING_UNPARSED, Unit::Count, "Records sent as `unparsed`; label `destination`."),
+    counter(
+        MAPPING_UNMATCHED,
+        Unit::Count,
+        "Records of tables without a mapping of their own; labels `destination` and `table`.",
+    ),
+    counter(MAPPING_RELOADS, Unit::Count, "Reloads of the mapping files; label `result`."),
+    counter(RECORDS_SPOOLED, Unit::Count, "Records made durable; label `source`."),
+    counter(BYTES_SPOOLED, Unit::Bytes, "Bytes of records made durable; label `source`."),
+    gauge(SPOOL_BYTES, Unit::Bytes, "Bytes of all segments on disk."),
+    gauge(SPOOL_MAX_BYTES, Unit::Bytes, "The most bytes the segments may take."),
+    gauge(SPOOL_SEGMENTS, Unit::Count, "Segment files on disk."),
+    gauge(
+        SPOOL_WAITING,
+        Unit::Count,
+        "1 while sources wait for the spool; label `reason` is `max_bytes` or `disk`.",
+    ),
+    gauge(SPOOL_LAG, Unit::Count, "Records not delivered yet; label `destination`."),
+    counter(
+        RECORDS_DROPPED,
+        Unit::Count,
+        "Undelivered records removed; labels `destination` and `reason`, `full` or `max_age`.",
+    ),
+    counter(RECORDS_CORRUPT, Unit::Count, "Records lost to damage on disk; label `destination`."),
+    counter(SEGMENTS_CORRUPT, Unit::Count, "Segments set aside because of a damaged frame."),
+    counter(SPOOL_SYNCS, Unit::Count, "Groups of batches made durable by one sync."),
+    counter(
+        SPOOL_WRITE_ERRORS,
+        Unit::Count,
+        "Writes or syncs that failed; label `kind` is `full` or `error`.",
+    ),
+    counter(SENT_BYTES, Unit::Bytes, "Bytes of frames written to connections; label `destination`."),
+    counter(CONNECTIONS, Unit::Count, "Connections opened; label `destination`."),
+    counter(RECEIPTS, Unit::Count, "Connections that ended as a receipt; label `destination`."),
+    counter(BREAKS, Unit::Count, "Connections that broke with something unconfirmed; label `destination`."),
+    counter(
+        UNANSWERED,
+        Unit::Count,
+        "Connections whose end the receiver did not answer; label `destination`.",
+    ),
+    gauge(UNCONFIRMED_BYTES, Unit::Bytes, "Bytes sent and not confirmed yet; label `destination`."),
 ];
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cef;
 pub use crate::leef::Delimiter;
-use crate::syslog;
 pub use crate::syslog::{Facility, Framing, Header};
 
 /// What a profile or a destination says about its frames.
@@ -68,24 +67,6 @@ impl Wire {
             app_name: self.app_name.or(below.app_name),
             facility: self.facility.or(below.facility),
             max_frame_bytes: self.max_frame_bytes.or(below.max_frame_bytes),
-        }
-    }
-}
-
-impl Wire {
-    /// The syslog side of these settings, for a process of this number on a machine of this name.
-    #[must_use]
-    pub fn syslog(&self, machine: &str, process: u32) -> syslog::Format {
-        let built_in = syslog::Format::default();
-        syslog::Format {
-            header: self.header.unwrap_or_default(),
-            framing: self.framing.unwrap_or_default(),
-            facility: self.facility.unwrap_or_default(),
-            hostname: self.hostname.as_ref().map_or(machine, Hostname::as_str).to_owned(),
-            app_name: self.app_name.as_ref().map_or(built_in.app_name, |name| name.as_str().to_owned()),
-            proc_id: process.to_string(),
-            zone: self.zone.as_ref().map_or(built_in.zone, |zone| zone.time_zone().clone()),
-            ..syslog::Format::default()
         }
     }
 }
@@ -350,18 +331,6 @@ mod tests {
         assert_eq!(wire.framing, Some(Framing::Octet));
         assert_eq!(wire.facility, Facility::new(4));
         assert!(wire.zone.is_some());
-    }
-
-    #[test]
-    fn the_machine_names_itself_unless_told_otherwise() {
-        for (text, hostname, app_name) in [
-            ("", "gate7", "cefgate"),
-            ("hostname = 'a'\napp_name = 'b'", "a", "b"),
-            ("app_name = 'CEF'", "gate7", "CEF"),
-        ] {
-            let format = read(text).unwrap().syslog("gate7", 42);
-            assert_eq!((format.hostname.as_str(), format.app_name.as_str()), (hostname, app_name), "{text}");
-        }
     }
 
     #[test]

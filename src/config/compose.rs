@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::{Faults, nearest};
 use super::section::{fault, read, read_flattened, read_only, read_rest};
-use super::stand_in::source;
+use super::show::Shown;
 use super::tree::{Tree, Value};
 use super::{Config, Destination};
+use crate::profile::{Directories, Profile};
 use crate::sink;
+use crate::source;
 
 /// Reads every section. `None` when one of them could not be read; `faults` then says why.
 pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
@@ -31,20 +33,23 @@ pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
     })
 }
 
-/// Each section of a loaded configuration: its path and its values with all defaults.
-pub fn sections(config: &Config) -> Vec<(Vec<&str>, serde_json::Value)> {
+/// Each section of a loaded configuration with its values, defaults included.
+pub fn sections(config: &Config) -> Vec<Shown<'_>> {
+    let own = |path: Vec<_>, values| Shown { path, values, below: None };
     let mut sections = vec![
-        (vec!["spool"], values(&config.spool)),
-        (vec!["mapping"], values(&config.mapping)),
-        (vec!["metrics"], values(&config.metrics)),
-        (vec!["log"], values(&config.log)),
+        own(vec!["spool"], values(&config.spool)),
+        own(vec!["mapping"], values(&config.mapping)),
+        own(vec!["metrics"], values(&config.metrics)),
+        own(vec!["log"], values(&config.log)),
     ];
     for (name, source) in &config.sources {
         let (kind, values) = match source {
             source::SourceConfig::File(file) => ("file", values(file)),
         };
-        sections.push((vec!["source", name, kind], values));
+        sections.push(own(vec!["source", name, kind], values));
     }
+    let directories =
+        Directories { shipped: config.mapping.shipped.clone(), site: config.mapping.directory.clone() };
     for (name, destination) in &config.destinations {
         let mut settings = values(&Settings { profile: ProfileName(destination.profile.clone()) });
         if let (Some(settings), serde_json::Value::Object(wire)) =
@@ -52,12 +57,16 @@ pub fn sections(config: &Config) -> Vec<(Vec<&str>, serde_json::Value)> {
         {
             settings.extend(wire);
         }
-        sections.push((vec!["destination", name], settings));
+        // A profile that cannot be read is a fault of `check`; here it is only not shown.
+        let below = Profile::load(&destination.profile, &directories)
+            .ok()
+            .map(|profile| (format!("profile {}", destination.profile), values(&profile.wire)));
+        sections.push(Shown { path: vec!["destination", name], values: settings, below });
         let (kind, values) = match &destination.sink {
             sink::SinkConfig::TlsSyslog(tls_syslog) => ("tls_syslog", values(tls_syslog)),
             sink::SinkConfig::File(file) => ("file", values(file)),
         };
-        sections.push((vec!["destination", name, kind], values));
+        sections.push(own(vec!["destination", name, kind], values));
     }
     sections
 }

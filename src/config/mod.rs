@@ -10,7 +10,6 @@ pub mod fault;
 mod reading;
 mod section;
 mod show;
-mod stand_in;
 mod tree;
 
 use std::ffi::OsString;
@@ -22,9 +21,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Fault, Faults, Place};
-use self::stand_in::source;
+
 use self::tree::Tree;
 use crate::sink;
+use crate::source;
 use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;

@@ -321,7 +321,10 @@ impl Failure {
 
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
+        let mut message = message.to_string();
+        if message == "invalid socket address syntax" {
+            message = "expected an address and a port such as `127.0.0.1:9464`".to_owned();
+        }
         // A struct with a flattened part says only this much about a key it does not know.
         match message.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`')) {
             Some(field) => Self::new(FailureKind::Unknown(field.to_owned(), &[])),

@@ -16,6 +16,7 @@ pub mod program;
 mod read;
 pub mod run;
 pub mod set;
+pub mod show;
 mod time;
 pub mod trace;
 mod transform;

@@ -271,7 +271,11 @@ impl Pipeline {
         if self.routes.len() == MAX_ROUTES {
             self.routes.clear();
         }
-        self.routes.push(Route { table: table.0.clone(), candidates: self.set.candidates(&table.0), unmatched: 0 });
+        self.routes.push(Route {
+            table: table.0.clone(),
+            candidates: self.set.candidates(&table.0),
+            unmatched: 0,
+        });
         self.routes.len() - 1
     }
 }

@@ -83,12 +83,6 @@ impl Lines {
         count(self.filled) + self.oversized.as_ref().map_or(0, |(_, length)| *length)
     }
 
-    /// Whether the pending bytes look like the beginning of a document.
-    #[must_use]
-    pub fn in_document(&self) -> bool {
-        self.document.is_some()
-    }
-
     /// Forgets the pending bytes.
     pub fn clear(&mut self) {
         self.resume(Suspended::default());
@@ -457,7 +451,7 @@ mod tests {
         lines.space()[..12].copy_from_slice(b"{\"a\":\n[1,\n\"b");
         lines.fill(12);
         assert_eq!(lines.take(Ending::Open, &mut envelope, &mut records), 0);
-        assert!(lines.in_document());
+        assert!(lines.document.is_some());
         assert_eq!(lines.take(Ending::Quiet, &mut envelope, &mut records), 10);
         assert_eq!(lines.pending(), 2);
         assert_eq!(records.len(), 2);

@@ -48,6 +48,10 @@ pub use read_only::{ReadOnly, ReplayReader};
 pub use reader::{Chunk, Reader, Seek};
 
 use crate::record::Name;
+pub use crate::telemetry::{
+    BYTES_SPOOLED, RECORDS_CORRUPT, RECORDS_DROPPED, RECORDS_SPOOLED, SEGMENTS_CORRUPT, SPOOL_BYTES,
+    SPOOL_LAG, SPOOL_MAX_BYTES, SPOOL_SEGMENTS, SPOOL_SYNCS, SPOOL_WAITING, SPOOL_WRITE_ERRORS,
+};
 use disk::Disk;
 use log::Log;
 use writer::Queue;
@@ -323,29 +327,3 @@ fn take_lock(directory: &Path) -> Result<File, SpoolError> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-// metric names
-/// Records made durable, by source.
-pub const RECORDS_SPOOLED: &str = "cefgate_spool_records_total";
-/// Body bytes made durable, by source.
-pub const BYTES_SPOOLED: &str = "cefgate_spool_record_bytes_total";
-/// Bytes of all segments.
-pub const SPOOL_BYTES: &str = "cefgate_spool_bytes";
-/// The bound on them.
-pub const SPOOL_MAX_BYTES: &str = "cefgate_spool_max_bytes";
-/// Segment files.
-pub const SPOOL_SEGMENTS: &str = "cefgate_spool_segments";
-/// 1 while sources wait, by reason (`max_bytes`, `disk`).
-pub const SPOOL_WAITING: &str = "cefgate_spool_waiting";
-/// Records not delivered yet, by destination.
-pub const SPOOL_LAG: &str = "cefgate_spool_lag_records";
-/// Undelivered records removed, by destination and reason (`full`, `max_age`).
-pub const RECORDS_DROPPED: &str = "cefgate_spool_dropped_records_total";
-/// Records lost to damage on disk, by destination.
-pub const RECORDS_CORRUPT: &str = "cefgate_spool_corrupt_records_total";
-/// Segments in which a bad frame was met.
-pub const SEGMENTS_CORRUPT: &str = "cefgate_spool_corrupt_segments_total";
-/// Groups of appends made durable by one sync.
-pub const SPOOL_SYNCS: &str = "cefgate_spool_syncs_total";
-/// Writes or syncs that failed, by kind (`full`, `error`).
-pub const SPOOL_WRITE_ERRORS: &str = "cefgate_spool_write_errors_total";

@@ -20,7 +20,7 @@ use crate::record::{Name, Record, Table, Timestamp};
 pub(super) struct Scanner {
     open: Option<Open>,
     buffers: Vec<Bytes>,
-    names: HashSet<Name>,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -139,9 +139,10 @@ impl Scanner {
             && frame.header.end() <= extent.end
         {
             records.reserve(frame.header.records as usize);
-            let source = self.name(frame.source);
-            let tenant = self.name(frame.tenant);
-            let tables: Vec<Table> = frame.tables.iter().map(|table| Table(self.name(table))).collect();
+            let source = self.names.share(frame.source);
+            let tenant = self.names.share(frame.tenant);
+            let tables: Vec<Table> =
+                frame.tables.iter().map(|table| Table(self.names.share(table))).collect();
             let received = Timestamp(frame.header.time);
             for (sequence, (table, place)) in (frame.header.first..).zip(frame.bodies()) {
                 if sequence < from {
@@ -165,17 +166,23 @@ impl Scanner {
         }
         (at > 0).then_some(Chunk { records, end: Cursor(open.sequence) })
     }
+}
 
-    /// One shared text for each name.
-    fn name(&mut self, text: &str) -> Name {
-        if let Some(name) = self.names.get(text) {
+/// One shared text for each name.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashSet<Name>);
+
+impl Names {
+    /// The shared text equal to a text.
+    pub(super) fn share(&mut self, text: &str) -> Name {
+        if let Some(name) = self.0.get(text) {
             return name.clone();
         }
-        if self.names.len() >= MAX_NAMES {
-            self.names.clear();
+        if self.0.len() >= MAX_NAMES {
+            self.0.clear();
         }
         let name: Name = text.into();
-        self.names.insert(name.clone());
+        self.0.insert(name.clone());
         name
     }
 }
@@ -214,3 +221,48 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MAX_BUFFERS: usize = 4;
 /// Names come from outside; more than these are not kept.
 const MAX_NAMES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Batch, Partition, Position};
+    use crate::spool::disk::Disk;
+    use crate::spool::{frame, segment};
+
+    #[test]
+    fn neither_writing_nor_reading_allocates_for_a_record() {
+        let records: Vec<_> = (0..5_000)
+            .map(|number| (Table::new(["a", "b", "c"][number % 3]), Bytes::from(vec![b'x'; 200])))
+            .collect();
+        let batch = Batch { partition: Partition("p".into()), position: Position("1".into()), records };
+        let (source, tenant): (Name, Name) = ("s".into(), "".into());
+        let mut buffer = Vec::new();
+        let mut encode = || {
+            buffer.clear();
+            frame::encode(&mut buffer, &source, &tenant, &batch).unwrap();
+        };
+        encode();
+        let written = allocation_counter::measure(&mut encode);
+        assert!(written.count_total < 20, "{written:?}");
+        let end = frame::seal(&mut buffer, 1, 1);
+
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, mut extent) =
+            segment::create(folder.path(), 1, &segment::Positions::new(), &Disk::default()).unwrap();
+        Disk::default().write(&mut file, &mut [io::IoSlice::new(&buffer)]).unwrap();
+        (extent.end, extent.bytes) = (end, extent.bytes + buffer.len() as u64);
+        let mut scanner = Scanner::default();
+        let mut read = || {
+            let mut from = 1;
+            while let Piece::Chunk(chunk) = scanner.read(&extent, from).unwrap() {
+                assert_eq!(chunk.records[0].sequence, from);
+                from = chunk.end.0;
+            }
+            assert_eq!(from, end);
+        };
+        read();
+        let read = allocation_counter::measure(&mut read);
+        assert!(read.count_total < 60, "{read:?}");
+        assert!(read.bytes_max < 2 << 20, "the buffer is used again: {read:?}");
+    }
+}

@@ -30,7 +30,12 @@ fn add(layers: &mut Layers, root: &Path, folder: &Path) -> usize {
         if path.is_dir() && !name.starts_with("profile") {
             n_files += add(layers, root, &path);
         } else if name.ends_with(".toml") {
-            layers.add(Layer::Embedded, &name, &format!("mappings/{name}"), fs::read_to_string(&path).unwrap());
+            layers.add(
+                Layer::Embedded,
+                &name,
+                &format!("mappings/{name}"),
+                fs::read_to_string(&path).unwrap(),
+            );
             n_files += 1;
         }
     }
@@ -42,7 +47,9 @@ fn every_shipped_mapping_passes_its_own_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
     let mut layers = Layers::default();
     assert!(add(&mut layers, &root, &root) >= 9);
-    let merged = layers.merge().unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
+    let merged = layers
+        .merge()
+        .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
     let mut n_run = 0;
     let mut failures = merged.warnings.clone();
     for mapping in &merged.mappings {

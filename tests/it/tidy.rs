@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Which floor a module stands on; it may name modules of lower floors only. A new module is added here.
 const FLOORS: &[(u32, &[&str])] = &[
-    (0, &["backoff", "duration", "secret", "tcp_info", "telemetry"]),
-    (1, &["clean", "dictionary", "json", "record"]),
+    (0, &["backoff", "duration", "record", "secret", "tcp_info", "telemetry"]),
+    (1, &["clean", "dictionary", "json"]),
     (2, &["cef", "leef", "syslog"]),
     (3, &["event", "wire"]),
     (4, &["mapping"]),
@@ -33,7 +33,8 @@ fn a_module_names_only_lower_floors() {
     assert!(files.len() >= 15, "only {} files found", files.len());
     for path in files {
         let module = module_of(&path);
-        if module == "lib" {
+        // The crate's root names everything; a file of tests may.
+        if module == "lib" || path.ends_with("tests.rs") {
             continue;
         }
         let Some(floor) = floor_of(&module) else {
@@ -54,8 +55,16 @@ fn a_module_names_only_lower_floors() {
 
 #[test]
 fn the_pure_floors_do_no_io_and_read_no_clock() {
-    let words =
-        ["std::fs", "std::net", "tokio::", "Instant::now", "SystemTime", "Timestamp::now", "std::env"];
+    let words = [
+        "std::fs",
+        "TcpStream",
+        "UdpSocket",
+        "tokio::",
+        "Instant::now",
+        "SystemTime",
+        "Timestamp::now",
+        "std::env",
+    ];
     let mut faults = Vec::new();
     for path in rust_files("src").into_iter().filter(|path| PURE.contains(&module_of(path).as_str())) {
         for (line, text) in production(&read(&path)) {

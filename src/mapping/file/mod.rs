@@ -323,10 +323,9 @@ impl Reader<'_> {
                 continue;
             };
             let dropped_by = self.text(table, "dropped_by");
-            let mut runs = wanted;
             if let Some(reason) = &dropped_by {
-                let named = || rules.iter().filter(|(_, rule)| rule.reason.value == reason.value);
-                if named().next().is_none() {
+                let known = rules.iter().any(|(_, rule)| rule.reason.value == reason.value);
+                if !known {
                     let help = super::vocabulary::suggestion(
                         &reason.value,
                         rules.iter().map(|(_, rule)| rule.reason.value.as_str()),
@@ -339,8 +338,6 @@ impl Reader<'_> {
                         help,
                     );
                 }
-                // A test of a rule that is switched off waits for the site that switches it on.
-                runs &= self.disabled_too || named().any(|(enabled, _)| *enabled);
             }
             let mut test = Test {
                 name,
@@ -354,7 +351,7 @@ impl Reader<'_> {
                 leef: IndexMap::new(),
             };
             self.expectations(table, &mut test);
-            if runs {
+            if wanted {
                 tests.push(test);
             }
         }

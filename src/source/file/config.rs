@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Files with Defender records, or standard input.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A file, a pattern such as `/var/log/defender/*.json`, or `-` for standard input.
@@ -27,7 +26,7 @@ pub struct Config {
     #[serde(default)]
     pub batch_bytes: BatchSize,
     /// How often files at rest are looked at.
-    #[serde(default = "Config::default_poll", deserialize_with = "duration")]
+    #[serde(default = "Config::default_poll", with = "crate::duration::positive")]
     pub poll: Duration,
 }
 
@@ -56,8 +55,8 @@ impl Config {
 }
 
 /// Which files to read.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum PathPattern {
     /// Standard input.
     Stdin,
@@ -83,8 +82,18 @@ impl TryFrom<String> for PathPattern {
     }
 }
 
+impl From<PathPattern> for String {
+    fn from(pattern: PathPattern) -> Self {
+        match pattern {
+            PathPattern::Stdin => "-".to_owned(),
+            PathPattern::File(path) => path.display().to_string(),
+            PathPattern::Glob(pattern) => pattern,
+        }
+    }
+}
+
 /// The name of a table: letters, digits, `_`, `.` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct TableName(pub String);
 
@@ -102,7 +111,7 @@ impl TryFrom<String> for TableName {
 }
 
 /// The most bytes of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "u64")]
 pub struct RecordLimit(usize);
 
@@ -129,7 +138,7 @@ impl TryFrom<u64> for RecordLimit {
 }
 
 /// The size of a batch in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "u64")]
 pub struct BatchSize(usize);
 
@@ -162,16 +171,6 @@ fn within(bytes: u64, least: usize, most: usize) -> Result<usize, String> {
     }
 }
 
-/// Reads `250ms`, `30s`.
-fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let parsed = text.trim().parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    match parsed {
-        Some(duration) if duration > Duration::ZERO => Ok(duration),
-        _ => Err(serde::de::Error::custom(format!("`{text}` is not a duration such as `250ms` or `30s`"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,9 +190,11 @@ mod tests {
         check("path = ''", "a path is needed");
         check("path = 'a[b'", "`a[b` is not a path pattern: invalid range pattern");
         check("path = '-'\ntable = 'a b'", "`a b` is not a table such as `graph.alert`");
-        check("path = '-'\npoll = '5'", "`5` is not a duration such as `250ms` or `30s`");
+        check("path = '-'\npoll = '5'", "`5` is not a duration above zero such as `30s` or `5m`");
         check("path = '-'\nbatch_bytes = 1", "1 bytes is not between 1024 and 16777216");
-        check("path = '-'\npaht = 1",
-            "unknown field `paht`, expected one of `path`, `table`, `tenant`, `follow`, `max_record_bytes`, `batch_bytes`, `poll`");
+        check(
+            "path = '-'\npaht = 1",
+            "unknown field `paht`, expected one of `path`, `table`, `tenant`, `follow`, `max_record_bytes`, `batch_bytes`, `poll`",
+        );
     }
 }

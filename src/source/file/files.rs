@@ -54,16 +54,17 @@ impl Files {
     /// `positions` are those of the source in the spool.
     #[must_use]
     pub fn new(config: Config, positions: Vec<(Partition, Position)>) -> Self {
-        let places =
-            positions.into_iter().filter_map(|(partition, position)| Some((partition, Place::read(&position)?)));
+        let places = positions
+            .into_iter()
+            .filter_map(|(partition, position)| Some((partition, Place::read(&position)?)));
         let table = config.table.as_ref().map(|table| Table::new(&table.0));
         let max_record_bytes = config.max_record_bytes.bytes();
         Self {
             patience: Patience {
                 follow: config.follow,
-                document: DOCUMENT_LOOKS,
-                renamed: RENAMED_LOOKS,
-                removed: REMOVED_LOOKS,
+                document: config.poll * DOCUMENT_LOOKS,
+                renamed: config.poll * RENAMED_LOOKS,
+                removed: config.poll * REMOVED_LOOKS,
             },
             envelope: Envelope::new(table, max_record_bytes),
             lines: Lines::new(config.batch_bytes.bytes(), max_record_bytes),
@@ -106,6 +107,12 @@ impl Files {
         &mut self.envelope
     }
 
+    /// Whether there has been any file.
+    #[must_use]
+    pub fn have_been_read(&self) -> bool {
+        !self.tails.is_empty()
+    }
+
     /// Bytes in the files that are not yet records.
     #[must_use]
     pub fn lag(&self) -> u64 {
@@ -120,9 +127,13 @@ impl Files {
             Some(at) => at + 1,
             None => 0,
         };
+        if self.turn >= TURN_BATCHES {
+            self.turn = 0;
+        }
         let n_tails = self.tails.len();
         let mut order: Vec<usize> = (first..first + n_tails).map(|at| at % n_tails).collect();
         order.sort_by_key(|at| !self.tails[*at].leaving);
+        order.retain(|at| self.tails[*at].is_due(self.patience));
         for at in order {
             self.activate(at);
             let tail = &mut self.tails[at];
@@ -155,8 +166,7 @@ impl Files {
 
     /// Closes one file that has left and been read to its end.
     fn close_finished(&mut self) -> Option<Partition> {
-        let patience = self.patience;
-        let at = self.tails.iter().position(|tail| tail.leaving && tail.is_finished(patience).unwrap_or(true))?;
+        let at = self.tails.iter().position(|tail| tail.leaving && tail.is_finished())?;
         let tail = self.tails.remove(at);
         info!(path = %tail.path.display(), "file has left and was read to its end");
         if self.active.as_ref() == Some(&tail.partition) {
@@ -234,7 +244,8 @@ impl Files {
     /// The place of a file whose device has another number since the machine started.
     fn moved(&mut self, path: &Path, identity: Identity) -> Option<(Partition, Place)> {
         let same = |place: &Place| place.inode == identity.inode && place.path == path && place.offset > 0;
-        let partition = self.places.iter().find(|(_, place)| same(place)).map(|(partition, _)| partition.clone())?;
+        let partition =
+            self.places.iter().find(|(_, place)| same(place)).map(|(partition, _)| partition.clone())?;
         self.places.remove_entry(&partition)
     }
 
@@ -245,7 +256,9 @@ impl Files {
             let renamed = beside.into_iter().flatten().filter_map(Result::ok).find_map(|entry| {
                 let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
                 let identity = Identity::of(&metadata);
-                (identity.partition() == partition).then(|| (entry.path(), identity))
+                let same =
+                    identity.partition() == partition && Tail::is_at(&entry.path(), &place).unwrap_or(true);
+                same.then(|| (entry.path(), identity))
             });
             match renamed {
                 Some((path, identity)) => {

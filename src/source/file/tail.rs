@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tracing::{info, warn};
@@ -27,10 +28,12 @@ pub struct Tail {
     pub suspended: Suspended,
     /// It has another name now than those asked for, or none.
     pub leaving: bool,
-    /// How often it was looked at since it grew.
-    pub quiet: u32,
-    /// Its end has been seen, so that it may have been cut off and written anew since.
-    at_end: bool,
+    /// How long it was when last read to its end; more has not come since.
+    seen: u64,
+    /// When it last grew.
+    grew: Instant,
+    /// What was made of its end when that last gave no record; `None` before its end was reached.
+    rested: Option<Ending>,
 }
 
 /// What a file at rest means.
@@ -38,15 +41,24 @@ pub struct Tail {
 pub struct Patience {
     /// Whether files grow at all.
     pub follow: bool,
-    /// After so many looks without growth an unfinished document is taken as lines.
-    pub document: u32,
-    /// After so many looks without growth a file that is leaving is at its end.
-    pub renamed: u32,
+    /// After so long without growth an unfinished document is taken as lines.
+    pub document: Duration,
+    /// After so long without growth a file that is leaving is at its end.
+    pub renamed: Duration,
     /// The same for one that has no name any more.
-    pub removed: u32,
+    pub removed: Duration,
 }
 
 impl Tail {
+    /// Whether the file at `path` is the one of `place`.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read.
+    pub fn is_at(path: &Path, place: &Place) -> io::Result<bool> {
+        let file = File::open(path)?;
+        Ok(file.metadata()?.len() >= place.offset && place.fingerprint.matches(&file)?)
+    }
+
     /// Opens a file, to go on at the place it was left if it is still the same.
     ///
     /// # Errors
@@ -64,12 +76,14 @@ impl Tail {
             fingerprint: Fingerprint::default(),
             suspended: Suspended::default(),
             leaving: false,
-            quiet: 0,
-            at_end: false,
+            seen: 0,
+            grew: Instant::now(),
+            rested: None,
         };
         if let Some(place) = place {
             if metadata.len() >= place.offset && place.fingerprint.matches(&tail.file)? {
                 tail.offset = place.offset;
+                tail.seen = place.offset;
                 tail.fingerprint = place.fingerprint;
             } else {
                 info!(path = %path.display(), "file is not the one read before; reading it from its beginning");
@@ -90,40 +104,58 @@ impl Tail {
         self.batch(Vec::new())
     }
 
-    /// Reads on: the next records, or nothing when the file is at its end for now.
+    /// Whether [`read`](Self::read) may find anything: it has grown, or rested long enough for its end to count.
+    #[must_use]
+    pub fn is_due(&self, patience: Patience) -> bool {
+        match (self.rested, self.file.metadata()) {
+            (Some(rested), Ok(metadata)) => {
+                metadata.len() != self.seen || self.ending(&metadata, patience) != rested
+            }
+            _ => true,
+        }
+    }
+
+    /// Reads on: the next records, or nothing when the file is at its end for now. `lines` holds what is pending.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn read(&mut self, lines: &mut Lines, envelope: &mut Envelope, patience: Patience) -> io::Result<Option<Batch>> {
+    pub fn read(
+        &mut self,
+        lines: &mut Lines,
+        envelope: &mut Envelope,
+        patience: Patience,
+    ) -> io::Result<Option<Batch>> {
         let metadata = self.file.metadata()?;
-        if self.cut_off(&metadata, lines)? {
-            let batch = self.begin_again(lines, envelope);
-            if batch.is_some() {
-                return Ok(batch);
-            }
+        if self.cut_off(&metadata)?
+            && let Some(batch) = self.begin_again(lines, envelope)
+        {
+            return Ok(Some(batch));
         }
         let mut records = Vec::new();
         loop {
-            let at_end = self.fill(lines)?;
-            let ending = self.ending(at_end, lines, &metadata, patience);
+            let ending = match self.fill(lines)? {
+                true => self.ending(&metadata, patience),
+                false => Ending::Open,
+            };
+            let at_end = !lines.space().is_empty();
             let taken = lines.take(ending, envelope, &mut records);
             self.offset += taken;
             if !records.is_empty() {
+                self.rested = None;
                 self.fingerprint = self.fingerprint.extended(&self.file, self.offset)?;
                 return Ok(Some(self.batch(records)));
             }
             if at_end && taken == 0 {
+                self.rested = Some(ending);
                 return Ok(None);
             }
         }
     }
 
     /// Whether all of it has been read that will ever be there.
-    ///
-    /// # Errors
-    /// When the system no longer tells of it.
-    pub fn is_finished(&self, patience: Patience) -> io::Result<bool> {
-        Ok(self.at_end && (!patience.follow || self.has_left(&self.file.metadata()?, patience)))
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.rested == Some(Ending::Final)
     }
 
     /// How many bytes of it are not yet records.
@@ -134,55 +166,44 @@ impl Tail {
 
     /// Fills the space in `lines`; whether the end of the file was reached.
     fn fill(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        let mut grown = false;
         loop {
             let position = self.offset + lines.pending();
+            if position > self.seen {
+                self.seen = position;
+                self.grew = Instant::now();
+            }
             let space = lines.space();
             if space.is_empty() {
-                break;
+                return Ok(false);
             }
             match self.file.read_at(space, position) {
-                Ok(0) => {
-                    self.at_end = true;
-                    break;
-                }
-                Ok(n) => {
-                    lines.fill(n);
-                    grown = true;
-                    self.at_end = false;
-                }
+                Ok(0) => return Ok(true),
+                Ok(n) => lines.fill(n),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        self.quiet = if grown { 0 } else { self.quiet.saturating_add(1) };
-        Ok(self.at_end)
     }
 
-    fn ending(&self, at_end: bool, lines: &Lines, metadata: &Metadata, patience: Patience) -> Ending {
-        if !at_end {
-            Ending::Open
-        } else if !patience.follow || self.has_left(metadata, patience) {
+    /// What its end means by now.
+    fn ending(&self, metadata: &Metadata, patience: Patience) -> Ending {
+        let quiet = self.grew.elapsed();
+        let leaves_after = if metadata.nlink() == 0 { patience.removed } else { patience.renamed };
+        if !patience.follow || (self.leaving && quiet >= leaves_after) {
             Ending::Final
-        } else if lines.in_document() && self.quiet >= patience.document {
+        } else if quiet >= patience.document {
             Ending::Quiet
         } else {
             Ending::Open
         }
     }
 
-    fn has_left(&self, metadata: &Metadata, patience: Patience) -> bool {
-        let looks = if metadata.nlink() == 0 { patience.removed } else { patience.renamed };
-        self.leaving && self.quiet >= looks
-    }
-
     /// Whether the file has been cut off since it was last read, perhaps to grow again.
-    fn cut_off(&mut self, metadata: &Metadata, lines: &Lines) -> io::Result<bool> {
-        let read = self.offset + lines.pending();
-        if metadata.len() < read {
+    fn cut_off(&self, metadata: &Metadata) -> io::Result<bool> {
+        if metadata.len() < self.seen {
             return Ok(true);
         }
-        let suspect = self.at_end && metadata.len() > read;
+        let suspect = self.rested.is_some() && metadata.len() > self.seen;
         Ok(suspect && !self.fingerprint.matches(&self.file)?)
     }
 
@@ -194,7 +215,8 @@ impl Tail {
         lines.clear();
         self.offset = 0;
         self.fingerprint = Fingerprint::default();
-        self.at_end = false;
+        self.seen = 0;
+        self.rested = None;
         (!records.is_empty()).then(|| self.batch(records))
     }
 

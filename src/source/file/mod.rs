@@ -1,0 +1,145 @@
+//! The `file` source: files or standard input, one JSON object, array or wrapper a line.
+//!
+//! Files are followed as they grow and when they are renamed; each is a partition of its own. A JSON document
+//! over several lines, such as a REST answer saved to disk, is taken as one message. Reading goes on while
+//! batches are being stored: a few are on their way at a time, in order.
+
+mod config;
+mod files;
+mod in_flight;
+mod place;
+mod stdin;
+mod tail;
+
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+pub use self::config::{BatchSize, Config, PathPattern, RecordLimit, TableName};
+use self::files::{Files, Step};
+use self::in_flight::InFlight;
+use super::SourceError;
+use super::envelope::Tally;
+use crate::record::Name;
+use crate::spool::Intake;
+
+/// Reads until told to stop, or until all is read where nothing is followed.
+///
+/// # Errors
+/// The spool failed, or there is nothing to read and nothing to wait for.
+pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Result<(), SourceError> {
+    if config.path == PathPattern::Stdin {
+        return stdin::run(config, intake, stop).await;
+    }
+    let poll = config.poll;
+    let positions = intake.partitions().into_iter().filter_map(|partition| {
+        let position = intake.position(&partition)?;
+        Some((partition, position))
+    });
+    let mut files = Files::new(config, positions.collect());
+    let mut in_flight = InFlight::default();
+    loop {
+        let mut reading = spawn_blocking(move || {
+            let step = files.step();
+            (files, step)
+        });
+        let (returned, step) = loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                stored = in_flight.next(), if !in_flight.is_empty() => stored?,
+                read = &mut reading => break read.unwrap_or_else(resume),
+            }
+        };
+        files = returned;
+        count(intake.source(), files.envelope().take_tally());
+        match step {
+            Step::Batch(batch) => in_flight.push(intake.append(batch)),
+            Step::Forget(partition) => {
+                let intake = &intake;
+                in_flight.push(async move { intake.forget(&partition).await });
+            }
+            Step::Idle => {
+                gauge!(LAG_BYTES, "source" => intake.source().clone()).set(float(files.lag()));
+                if !rest(poll, &stop, &mut in_flight).await? {
+                    return Ok(());
+                }
+            }
+            Step::Done => {
+                while !in_flight.is_empty() {
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        stored = in_flight.next() => stored?,
+                    }
+                }
+                return if files.have_been_read() { Ok(()) } else { Err(SourceError::NothingToRead) };
+            }
+        }
+        while in_flight.len() >= MAX_IN_FLIGHT {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                stored = in_flight.next() => stored?,
+            }
+        }
+    }
+}
+
+/// Waits for the next look at files at rest; `false` when told to stop.
+async fn rest(
+    poll: Duration,
+    stop: &CancellationToken,
+    in_flight: &mut InFlight<'_>,
+) -> Result<bool, SourceError> {
+    let waited = tokio::time::sleep(poll);
+    tokio::pin!(waited);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            stored = in_flight.next(), if !in_flight.is_empty() => stored?,
+            () = &mut waited => return Ok(true),
+        }
+    }
+}
+
+/// A panic of the reading thread goes on in the task that waited for it.
+fn resume<T>(error: JoinError) -> T {
+    std::panic::resume_unwind(error.into_panic())
+}
+
+fn count(source: &Name, tally: Tally) {
+    for (name, n) in [
+        (RECORDS_READ, tally.records),
+        (RECORDS_UNPARSED, tally.unparsed),
+        (RECORDS_OVERSIZED, tally.oversized),
+        (WRAPPERS_EMPTY, tally.empty),
+    ] {
+        if n > 0 {
+            counter!(name, "source" => source.clone()).increment(n);
+        }
+    }
+}
+
+/// For a gauge: exact up to 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// Batches on their way into the spool at a time, so that one sync stores several.
+const MAX_IN_FLIGHT: usize = 4;
+
+// metric names
+/// Records taken from a source.
+pub const RECORDS_READ: &str = "cefgate_source_records_total";
+/// Those that were not a JSON object.
+pub const RECORDS_UNPARSED: &str = "cefgate_source_unparsed_total";
+/// Those above `max_record_bytes`.
+pub const RECORDS_OVERSIZED: &str = "cefgate_source_oversized_total";
+/// Wrappers with an empty list of records.
+pub const WRAPPERS_EMPTY: &str = "cefgate_source_empty_total";
+/// Bytes in the files of a source that are not yet records.
+pub const LAG_BYTES: &str = "cefgate_source_lag_bytes";
+
+#[cfg(test)]
+mod tests;
