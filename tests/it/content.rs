@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cefgate::cef::parse::{Event, parse};
-use cefgate::leef::parse as leef;
+use cefgate::leef;
 use cefgate::mapping::diagnostic::render;
 use cefgate::mapping::set::MappingSet;
 use cefgate::pipeline::{Frames, Pipeline, Settings};
@@ -149,6 +149,7 @@ fn pipeline(profile: &str, site: Option<&Path>) -> Pipeline {
         .unwrap()
         .merge()
         .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
+    assert!(merged.warnings.is_empty(), "{}", render(&merged.warnings, &merged.sources, false));
     let set = MappingSet::compile(&merged.mappings, settings.target.clone());
     Pipeline::new(Arc::new(set), settings.framer, settings.message, settings.stamp)
 }
