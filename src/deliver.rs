@@ -195,7 +195,7 @@ impl Delivery {
                 None if was_unparsed => Outcome::Unparsed,
                 None => Outcome::Delivered,
             };
-            tally.add(record, &outcome);
+            tally.add(&record.source, &record.table, record.received, &outcome);
         }
         tally
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tracing::warn;
 
+use super::scanner::Names;
 use super::{disk, lock};
 use crate::record::{Name, Record, Table, Timestamp};
 
@@ -50,19 +51,25 @@ struct TallyRow {
 
 impl Tally {
     /// Counts one record.
-    pub fn add(&mut self, record: &Record, outcome: &Outcome) {
-        let hour = hour_of(record.received);
+    pub fn count(&mut self, record: &Record, outcome: &Outcome) {
+        self.add(&record.source, &record.table, record.received, outcome);
+    }
+
+    /// Counts one record by its source, table and the time it was stored.
+    pub fn add(&mut self, source: &Name, table: &Table, received: Timestamp, outcome: &Outcome) {
+        let hour = hour_of(received);
+        // Names of records from one reader are shared, so comparing addresses nearly always finds the row.
         let same = |row: &&mut TallyRow| {
             row.hour == hour
-                && row.table.0.as_ptr() == record.table.0.as_ptr()
-                && row.source.as_ptr() == record.source.as_ptr()
+                && row.table.0.as_ptr() == table.0.as_ptr()
+                && row.source.as_ptr() == source.as_ptr()
                 && row.outcome == *outcome
         };
         if let Some(row) = self.rows.iter_mut().find(same) {
             row.n_records += 1;
             return;
         }
-        let (source, table) = (record.source.clone(), record.table.clone());
+        let (source, table) = (source.clone(), table.clone());
         self.rows.push(TallyRow { source, table, hour, outcome: outcome.clone(), n_records: 1 });
     }
 
@@ -100,6 +107,8 @@ pub struct Account {
     directory: Arc<Path>,
     keep: Duration,
     book: Arc<Mutex<Book>>,
+    /// Held while files are written, so that an older state never replaces a newer one.
+    saving: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -132,7 +141,12 @@ struct Key {
 impl Account {
     pub(super) fn open(spool: &Path, keep: Duration) -> Self {
         let book = Book { hours: BTreeMap::new(), saved: Instant::now(), swept: 0 };
-        Self { directory: spool.join(FOLDER).into(), keep, book: Arc::new(Mutex::new(book)) }
+        Self {
+            directory: spool.join(FOLDER).into(),
+            keep,
+            book: Arc::new(Mutex::new(book)),
+            saving: Arc::default(),
+        }
     }
 
     /// Adds what became of records at a destination. Call it once they are confirmed and committed.
@@ -189,6 +203,7 @@ impl Account {
 
     /// Saves every hour that has changed. What cannot be saved is kept and tried again.
     pub fn flush(&self) {
+        let _saving = lock(&self.saving);
         let changed: Vec<(i64, Vec<u8>)> = {
             let mut book = lock(&self.book);
             book.saved = Instant::now();
@@ -254,27 +269,20 @@ impl Sheet {
     /// Reads a file; lines that are none are passed over.
     fn decode(text: &str) -> Self {
         let mut sheet = Self::default();
-        let mut names: std::collections::HashSet<Name> = std::collections::HashSet::new();
+        let mut names = Names::default();
         for line in text.lines() {
             if let Ok((source, table, destination, outcome, rule, n_records)) =
                 serde_json::from_str::<(String, String, String, String, String, u64)>(line)
             {
-                let mut name = |text: String| match names.get(text.as_str()) {
-                    Some(name) => name.clone(),
-                    None => {
-                        let name: Name = text.into();
-                        names.insert(name.clone());
-                        name
-                    }
-                };
                 let outcome = match outcome.as_str() {
                     "delivered" => Some(Outcome::Delivered),
-                    "filtered" => Some(Outcome::Filtered(name(rule))),
+                    "filtered" => Some(Outcome::Filtered(names.share(&rule))),
                     "unparsed" => Some(Outcome::Unparsed),
                     "dropped" => Some(Outcome::Dropped),
                     _ => None,
                 };
-                let (source, table, destination) = (name(source), name(table), name(destination));
+                let [source, table, destination] =
+                    [source, table, destination].map(|text| names.share(&text));
                 *sheet.rows.entry(Key { source, table, destination, outcome }).or_default() += n_records;
             } else if let Ok(head) = serde_json::from_str::<serde_json::Value>(line) {
                 sheet.through = head["through"].as_u64().unwrap_or(sheet.through);
@@ -405,9 +413,10 @@ mod tests {
             let account = Account::open(folder.path(), Duration::MAX);
             account.count_read(&source, &table, Timestamp(HOUR), 3, 4);
             let mut tally = Tally::default();
-            tally.add(&record(&Table(table.clone()), &source, HOUR + 5), &Outcome::Delivered);
-            tally.add(&record(&Table(table.clone()), &source, HOUR + 6), &Outcome::Delivered);
-            tally.add(&record(&Table(table.clone()), &source, 2 * HOUR), &Outcome::Filtered("noise".into()));
+            tally.count(&record(&Table(table.clone()), &source, HOUR + 5), &Outcome::Delivered);
+            tally.count(&record(&Table(table.clone()), &source, HOUR + 6), &Outcome::Delivered);
+            tally
+                .count(&record(&Table(table.clone()), &source, 2 * HOUR), &Outcome::Filtered("noise".into()));
             account.add(&"siem".into(), &tally);
             account.flush();
         }

@@ -55,6 +55,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// Lets the page cache forget a file that will hardly be read again.
+///
+/// Without it every segment takes fresh memory until the machine has none left, which costs several times the work
+/// of writing into memory that was used a moment ago.
+pub(super) fn forget_pages(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 /// Whether waiting for space is the remedy.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -303,8 +303,10 @@ mod tests {
         }
     }
 
+    type Read = (u64, String, Vec<u8>);
+
     /// Every record of the frames in a buffer, and the positions met.
-    fn read_all(mut bytes: &[u8]) -> (Vec<(u64, String, Vec<u8>)>, Vec<String>) {
+    fn read_all(mut bytes: &[u8]) -> (Vec<Read>, Vec<String>) {
         let (mut records, mut positions) = (Vec::new(), Vec::new());
         while !bytes.is_empty() {
             let frame = Frame::read(bytes).expect("a sealed frame");
@@ -327,7 +329,11 @@ mod tests {
             .map(|(sequence, (table, body))| (sequence, table.to_string(), body.to_vec()))
             .collect();
         assert_eq!(records, expected);
-        assert_eq!(positions, [batch.position.0.clone()], "the position stands once, in the last frame");
+        assert_eq!(
+            positions,
+            std::slice::from_ref(&batch.position.0),
+            "the position stands once, in the last frame"
+        );
     }
 
     #[test]

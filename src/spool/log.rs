@@ -56,6 +56,20 @@ pub(super) struct Destination {
     pub(super) file: Arc<Mutex<CursorFile>>,
 }
 
+/// A segment that was taken out, and what that costs.
+#[derive(Debug)]
+pub(super) struct Removed {
+    pub(super) extent: Extent,
+    pub(super) lost: Vec<Loss>,
+}
+
+/// A destination is never handed the records of the segment from a number on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) destination: Arc<str>,
+    pub(super) from: u64,
+}
+
 impl Log {
     /// The sequence number the next record gets.
     pub(super) fn next(&self) -> u64 {
@@ -83,14 +97,14 @@ impl Log {
         self.extents.get(at)
     }
 
-    /// Takes out the oldest segment. Each destination and the number of records it will never be handed.
-    pub(super) fn remove_oldest(&mut self) -> Option<(Extent, Vec<(Arc<str>, u64)>)> {
+    /// Takes out the oldest segment.
+    pub(super) fn remove_oldest(&mut self) -> Option<Removed> {
         let extent = self.extents.pop_front()?;
         let mut lost = Vec::new();
         for destination in &mut self.destinations {
             let from = destination.reading.max(extent.first);
             if from < extent.end {
-                lost.push((destination.name.clone(), extent.end - from));
+                lost.push(Loss { destination: destination.name.clone(), from });
                 destination.dropped.push(from..extent.end);
                 destination.n_dropped += extent.end - from;
             }
@@ -99,7 +113,21 @@ impl Log {
             }
             destination.reading = destination.reading.max(extent.end);
         }
-        Some((extent, lost))
+        Some(Removed { extent, lost })
+    }
+
+    /// Segments every destination has by now, each once; not the one being written.
+    pub(super) fn release_delivered(&mut self) -> Vec<Arc<Path>> {
+        let delivered = self.destinations.iter().map(|destination| destination.cursor).min().unwrap_or(0);
+        let last = self.next();
+        let mut released = Vec::new();
+        for extent in self.extents.iter_mut().take_while(|extent| extent.end <= delivered) {
+            let is_active = extent.end == last;
+            if !is_active && !std::mem::replace(&mut extent.released, true) {
+                released.push(extent.path.clone());
+            }
+        }
+        released
     }
 
     /// Notes a bad frame; the new name of the segment's file, if it is to be set aside now.
@@ -176,6 +204,7 @@ mod tests {
                 header: 5,
                 bytes: 10,
                 opened: Timestamp(i64::try_from(first).unwrap()),
+                released: false,
                 damaged: false,
             })
             .collect();
@@ -199,8 +228,8 @@ mod tests {
     fn every_lost_record_is_counted_once_whether_handed_out_or_not() {
         // 5..8 delivered, 8..12 in flight, 12..15 not handed out
         let mut log = log(&[(5, 15), (15, 20)], 8, 12);
-        let (_, lost) = log.remove_oldest().unwrap();
-        assert_eq!(lost, [("d".into(), 3)]);
+        let removed = log.remove_oldest().unwrap();
+        assert_eq!(removed.lost, [Loss { destination: "d".into(), from: 12 }]);
         let destination = &mut log.destinations[0];
         assert_eq!((destination.cursor, destination.reading), (8, 15));
         assert_eq!(destination.rewind(15), 4);

@@ -34,10 +34,8 @@ pub(super) fn recover(
     for unreadable in &found.unreadable {
         set_unreadable_aside(unreadable).map_err(|source| failed(unreadable, source))?;
     }
-    let positions = match found.newest.take() {
-        None => Positions::new(),
-        Some(opening) => recover_newest(&mut found.extents, opening, account)?,
-    };
+    set_damaged_aside(&mut found.extents)?;
+    let positions = recover_newest(&mut found, account)?;
     let cursors = open_cursors(directory, destinations).map_err(in_directory)?;
     let end = found.extents.back().map_or(1, |extent| extent.end);
     let next = cursors.iter().filter_map(|(_, _, cursor)| *cursor).map(|cursor| cursor.0).fold(end, u64::max);
@@ -71,8 +69,9 @@ pub(super) fn recover(
 #[derive(Default)]
 pub(super) struct Survey {
     pub(super) extents: VecDeque<Extent>,
-    pub(super) newest: Option<Opening>,
-    pub(super) unreadable: Vec<PathBuf>,
+    /// Which segment is the newest whose header is whole, and the positions in it.
+    newest: Option<(usize, Positions)>,
+    unreadable: Vec<PathBuf>,
 }
 
 /// Reads every segment's header.
@@ -87,63 +86,113 @@ pub(super) fn survey(directory: &Path) -> Result<Survey, SpoolError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(source) => return Err(failed(&path, source)),
         };
-        let bytes = file.metadata().map_err(|source| failed(&path, source))?.len();
-        let Some(opening) = segment::read_header(&path, &file)?.filter(|opening| opening.first == first)
-        else {
+        let opening = segment::read_header(&path, &file)?.filter(|opening| opening.first == first);
+        let extent = match &opening {
+            Some(opening) => whole(&path, &file, opening),
+            None => headless(&path, &file, first),
+        };
+        let Some(extent) = extent.map_err(|source| failed(&path, source))? else {
             survey.unreadable.push(path);
             continue;
         };
         if let Some(before) = survey.extents.back_mut() {
             before.end = first;
         }
-        let damaged = path.extension().is_some_and(|extension| extension == segment::CORRUPT);
-        let (opened, header) = (opening.opened, opening.header);
-        survey.extents.push_back(Extent {
-            path: path.into(),
-            first,
-            end: first,
-            header,
-            bytes,
-            opened,
-            damaged,
-        });
-        survey.newest = Some(opening);
+        if let Some(opening) = opening {
+            survey.newest = Some((survey.extents.len(), opening.positions));
+        }
+        survey.extents.push_back(extent);
     }
     Ok(survey)
 }
 
+fn whole(path: &Path, file: &File, opening: &Opening) -> io::Result<Option<Extent>> {
+    Ok(Some(Extent {
+        path: path.into(),
+        first: opening.first,
+        end: opening.first,
+        header: opening.header,
+        bytes: file.metadata()?.len(),
+        opened: opening.opened,
+        released: false,
+        damaged: path.extension().is_some_and(|extension| extension == segment::CORRUPT),
+    }))
+}
+
+/// A segment whose header is damaged is read from its first whole frame on; `None` when it has none.
+fn headless(path: &Path, file: &File, first: u64) -> io::Result<Option<Extent>> {
+    let metadata = file.metadata()?;
+    let bytes = metadata.len();
+    let found = segment::find_frame(file, 0, bytes, first..=first.saturating_add(PLAUSIBLE_GAP))?;
+    let Some((header, _)) = found else { return Ok(None) };
+    let written = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let opened = Timestamp(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
+    let path = path.into();
+    Ok(Some(Extent { path, first, end: first, header, bytes, opened, released: false, damaged: true }))
+}
+
 /// Finds the end of the newest segment and the positions there.
-fn recover_newest(
-    extents: &mut VecDeque<Extent>,
-    opening: Opening,
-    account: &Account,
-) -> Result<Positions, SpoolError> {
-    let Some(extent) = extents.back_mut() else { return Ok(opening.positions) };
-    let path = extent.path.to_path_buf();
-    let mut positions = opening.positions;
-    let at_end = find_end(extent, |frame| {
-        apply(&mut positions, frame);
-        count(account, frame);
-    })
-    .map_err(|source| failed(&path, source))?;
-    match at_end {
-        End::Clean => {}
-        End::Torn { at } => {
-            let cut = extent.bytes - at;
-            warn!(path = %path.display(), bytes = cut, "the last write was torn; its records were not acknowledged");
-            let file = File::options().write(true).open(&path).map_err(|source| failed(&path, source))?;
-            file.set_len(at).and_then(|()| file.sync_all()).map_err(|source| failed(&path, source))?;
-            extent.bytes = at;
-        }
-        End::Damaged => {
-            error!(path = %path.display(), "a damaged frame lies before whole ones; sources resume before it");
-            extent.damaged = true;
-            let aside = path.with_extension(segment::CORRUPT);
-            fs::rename(&path, &aside).map_err(|source| failed(&path, source))?;
-            extent.path = aside.into();
+fn recover_newest(found: &mut Survey, account: &Account) -> Result<Positions, SpoolError> {
+    // Usually the newest has a whole header. Otherwise the one before it is read through as well.
+    let (start, mut positions) = found.newest.take().unwrap_or_default();
+    let last = found.extents.len().saturating_sub(1);
+    let mut unbroken = true;
+    for (at, extent) in found.extents.iter_mut().enumerate().skip(start) {
+        let follower = extent.end;
+        let end = find_end(extent, |frame| {
+            if unbroken {
+                apply(&mut positions, frame);
+            }
+            count(account, frame);
+        });
+        let end = end.map_err(|source| failed(&extent.path, source))?;
+        if at == last {
+            repair(extent, &end).map_err(|source| failed(&extent.path, source))?;
+        } else {
+            unbroken &= extent.end == follower && !matches!(end, End::Damaged);
+            extent.end = follower;
         }
     }
     Ok(positions)
+}
+
+fn repair(extent: &mut Extent, end: &End) -> io::Result<()> {
+    let path = extent.path.display();
+    match *end {
+        End::Clean => {}
+        End::Torn { at } => {
+            let cut = extent.bytes - at;
+            warn!(%path, bytes = cut, "the last write was torn; its records were not acknowledged");
+            let file = File::options().write(true).open(&extent.path)?;
+            file.set_len(at)?;
+            file.sync_all()?;
+            extent.bytes = at;
+        }
+        End::Damaged => {
+            error!(%path, "a damaged frame lies before whole ones; sources resume before it");
+            set_aside(extent)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives damaged segments the name that says so; they are still read.
+fn set_damaged_aside(extents: &mut VecDeque<Extent>) -> Result<(), SpoolError> {
+    for extent in extents.iter_mut().filter(|extent| extent.damaged) {
+        set_aside(extent).map_err(|source| failed(&extent.path, source))?;
+    }
+    Ok(())
+}
+
+fn set_aside(extent: &mut Extent) -> io::Result<()> {
+    extent.damaged = true;
+    let aside = extent.path.with_extension(segment::CORRUPT);
+    if *aside != *extent.path {
+        error!(path = %extent.path.display(), "a damaged segment is set aside; it is read as far as it can be");
+        fs::rename(&extent.path, &aside)?;
+        extent.path = aside.into();
+    }
+    Ok(())
 }
 
 /// What is behind the last frame in order.

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::config::WhenFull;
 use super::cursor::Cursor;
-use super::lock;
+use super::frame::Frame;
+use super::log::{Loss, Removed};
+use super::recover::find_end;
+use super::scanner::Names;
+use super::segment::Extent;
 use super::writer::Writer;
-use crate::record::Timestamp;
+use super::{Outcome, Tally, disk, lock};
+use crate::record::{Name, Table, Timestamp};
 
 impl Writer {
     /// Removes what has been there long enough, and publishes the sizes.
@@ -29,6 +34,7 @@ impl Writer {
                 self.drop_oldest("max_age");
             }
         }
+        self.release_pages();
         self.shared.account.upkeep();
         let log = self.shared.log();
         gauge!(super::SPOOL_BYTES).set(approximate(log.bytes()));
@@ -79,25 +85,27 @@ impl Writer {
             log.extents.len() > 1 && log.extents.front().is_some_and(|extent| log.delivered(extent.end));
         let removed = if free { log.remove_oldest() } else { None };
         drop(log);
-        let Some((extent, _)) = removed else { return false };
-        unlink(&extent.path);
+        let Some(removed) = removed else { return false };
+        unlink(&removed.extent.path);
         true
     }
 
     /// Removes the oldest segment whether delivered or not, and says what that loses.
     fn drop_oldest(&mut self, reason: &'static str) {
         let mut log = self.shared.log();
-        let Some((extent, lost)) = log.remove_oldest() else { return };
+        let Some(Removed { extent, lost }) = log.remove_oldest() else { return };
         let cursors: Vec<_> = log
             .destinations
             .iter()
             .map(|destination| (destination.file.clone(), destination.cursor))
             .collect();
         drop(log);
-        for (destination, n_records) in lost {
+        for Loss { destination, from } in lost {
+            let n_records = extent.end - from;
             counter!(super::RECORDS_DROPPED, "destination" => destination.to_string(), "reason" => reason)
                 .increment(n_records);
             error!(%destination, n_records, reason, "undelivered records removed from the spool");
+            self.account_for(&extent, &destination, from);
         }
         for (file, cursor) in cursors {
             if let Err(error) = lock(&file).write(Cursor(cursor)) {
@@ -105,6 +113,33 @@ impl Writer {
             }
         }
         unlink(&extent.path);
+    }
+
+    /// Enters removed records into the account, table by table.
+    fn account_for(&self, extent: &Extent, destination: &Name, from: u64) {
+        let mut tally = Tally::default();
+        let mut names = Names::default();
+        let mut visit = |frame: &Frame<'_>| {
+            let source = names.share(frame.source);
+            let tables: Vec<Table> = frame.tables.iter().map(|table| Table(names.share(table))).collect();
+            let lost = (frame.header.first..).zip(frame.bodies()).filter(|(sequence, _)| *sequence >= from);
+            for (_, (table, _)) in lost {
+                tally.add(&source, &tables[table], Timestamp(frame.header.time), &Outcome::Dropped);
+            }
+        };
+        // Damaged ones are missing in the account; the counters have them.
+        if let Err(error) = find_end(&mut extent.clone(), &mut visit) {
+            warn!(%destination, %error, "removed records could not be entered into the account");
+        }
+        self.shared.account.add(destination, &tally);
+    }
+
+    fn release_pages(&self) {
+        for path in self.shared.log().release_delivered() {
+            if let Err(error) = disk::forget_pages(&path) {
+                debug!(path = %path.display(), %error, "the page cache keeps a delivered segment");
+            }
+        }
     }
 
     /// A segment spans a small part of `max_age`, so that removing it whole takes little that is younger.

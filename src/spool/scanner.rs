@@ -20,7 +20,7 @@ use crate::record::{Name, Record, Table, Timestamp};
 pub(super) struct Scanner {
     open: Option<Open>,
     buffers: Vec<Bytes>,
-    names: HashSet<Name>,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -139,9 +139,10 @@ impl Scanner {
             && frame.header.end() <= extent.end
         {
             records.reserve(frame.header.records as usize);
-            let source = self.name(frame.source);
-            let tenant = self.name(frame.tenant);
-            let tables: Vec<Table> = frame.tables.iter().map(|table| Table(self.name(table))).collect();
+            let source = self.names.share(frame.source);
+            let tenant = self.names.share(frame.tenant);
+            let tables: Vec<Table> =
+                frame.tables.iter().map(|table| Table(self.names.share(table))).collect();
             let received = Timestamp(frame.header.time);
             for (sequence, (table, place)) in (frame.header.first..).zip(frame.bodies()) {
                 if sequence < from {
@@ -165,17 +166,23 @@ impl Scanner {
         }
         (at > 0).then_some(Chunk { records, end: Cursor(open.sequence) })
     }
+}
 
-    /// One shared text for each name.
-    fn name(&mut self, text: &str) -> Name {
-        if let Some(name) = self.names.get(text) {
+/// One shared text for each name.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashSet<Name>);
+
+impl Names {
+    /// The shared text equal to a text.
+    pub(super) fn share(&mut self, text: &str) -> Name {
+        if let Some(name) = self.0.get(text) {
             return name.clone();
         }
-        if self.names.len() >= MAX_NAMES {
-            self.names.clear();
+        if self.0.len() >= MAX_NAMES {
+            self.0.clear();
         }
         let name: Name = text.into();
-        self.names.insert(name.clone());
+        self.0.insert(name.clone());
         name
     }
 }

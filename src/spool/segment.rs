@@ -38,6 +38,8 @@ pub(super) struct Extent {
     pub(super) bytes: u64,
     /// When it was begun.
     pub(super) opened: Timestamp,
+    /// Every destination has it, and the page cache was told.
+    pub(super) released: bool,
     /// A bad frame was met in it.
     pub(super) damaged: bool,
 }
@@ -68,7 +70,19 @@ pub(super) fn create(
     fs::rename(&temporary, &path)?;
     disk::sync_directory(directory)?;
     let header = content.len() as u64;
-    Ok((file, Extent { path: path.into(), first, end: first, header, bytes: header, opened, damaged: false }))
+    Ok((
+        file,
+        Extent {
+            path: path.into(),
+            first,
+            end: first,
+            header,
+            bytes: header,
+            opened,
+            released: false,
+            damaged: false,
+        },
+    ))
 }
 
 /// What the start of a segment says.

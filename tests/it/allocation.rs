@@ -36,7 +36,9 @@ fn a_record_is_mapped_encoded_and_framed_without_an_allocation() {
 
 #[test]
 fn stage_timing_by_hand() {
-    if std::env::var_os("STAGE").is_none() { return; }
+    if std::env::var_os("STAGE").is_none() {
+        return;
+    }
     let records = rows(20000);
     let n: usize = records.iter().map(|r| r.body.len()).sum();
     let mut pipeline = pipeline("default", Wire::default());

@@ -26,7 +26,9 @@ fn every_raw_record_is_one_event_that_breaks_no_rule() {
         let lines = lines(&mut pipeline, &table, &fs::read(&path).unwrap());
         match lines.as_slice() {
             [line] => match parse(line) {
-                Ok(event) => faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display()))),
+                Ok(event) => {
+                    faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display())))
+                }
                 Err(error) => faults.push(format!("{}: {error}", path.display())),
             },
             _ => faults.push(format!("{}: {} events", path.display(), lines.len())),
@@ -43,8 +45,10 @@ fn every_raw_record_is_one_leef_event_that_breaks_no_rule() {
     for (table, path) in golden() {
         let lines = lines(&mut pipeline, &table, &fs::read(&path).unwrap());
         match lines.as_slice() {
-            [line] => match leef::parse(line) {
-                Ok(event) => faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display()))),
+            [line] => match leef::parse::parse(line) {
+                Ok(event) => {
+                    faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display())))
+                }
                 Err(error) => faults.push(format!("{}: {error}", path.display())),
             },
             _ => faults.push(format!("{}: {} events", path.display(), lines.len())),
@@ -57,7 +61,13 @@ fn every_raw_record_is_one_leef_event_that_breaks_no_rule() {
 fn forged_text_makes_no_key_and_no_event() {
     let mut pipeline = pipeline("default", None);
     let plain = one(&mut pipeline, "DeviceProcessEvents", "created");
-    for case in ["separators_everywhere", "separators_at_the_ends", "unicode", "control_characters", "half_surrogates"] {
+    for case in [
+        "separators_everywhere",
+        "separators_at_the_ends",
+        "unicode",
+        "control_characters",
+        "half_surrogates",
+    ] {
         let hostile = one(&mut pipeline, "DeviceProcessEvents", case);
         assert_eq!(keys(&hostile).difference(&keys(&plain)).count(), 0, "{case}");
         for key in ["rt", "act", "dpid", "externalId"] {
@@ -72,7 +82,8 @@ fn every_type_of_evidence_leaves_its_mark_in_the_event() {
     let bare = one(&mut pipeline, "graph.alert", "category_gone");
     for name in evidence_types() {
         let event = one(&mut pipeline, "graph.alert", &name);
-        let marks: Vec<_> = keys(&event).difference(&keys(&bare)).filter(|key| !key.starts_with("cn1")).cloned().collect();
+        let marks: Vec<_> =
+            keys(&event).difference(&keys(&bare)).filter(|key| !key.starts_with("cn1")).cloned().collect();
         assert!(!marks.is_empty(), "{name}");
     }
 }
@@ -86,17 +97,25 @@ fn fan_out_gives_each_item_of_evidence_an_event_of_its_own() {
     }
     let mut pipeline = pipeline("default", Some(site.path()));
     let body = fs::read(folder("graph.alert").join("evidence_of_all_48_types.json")).unwrap();
-    let events: Vec<Event> = lines(&mut pipeline, "graph.alert", &body).iter().map(|line| parse(line).unwrap()).collect();
+    let events: Vec<Event> =
+        lines(&mut pipeline, "graph.alert", &body).iter().map(|line| parse(line).unwrap()).collect();
     assert_eq!(events.len(), 48);
     for (place, event) in events.iter().enumerate() {
         assert!(event.violations.is_empty(), "{place}: {:?}", event.violations);
         assert_eq!(event.value("cn2"), Some((place + 1).to_string().as_str()));
         assert_eq!(event.value("externalId"), events[0].value("externalId"));
     }
-    let items = ["cs5", "fname", "src", "dst", "request", "suser", "duser", "dvcmac", "fileHash", "shost", "filePath"];
-    let without: Vec<_> = events.iter().enumerate().filter(|(_, event)| items.iter().all(|key| event.value(key).is_none())).collect();
+    let items = [
+        "cs5", "fname", "src", "dst", "request", "suser", "duser", "dvcmac", "fileHash", "shost", "filePath",
+    ];
+    let without: Vec<_> = events
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| items.iter().all(|key| event.value(key).is_none()))
+        .collect();
     assert!(without.is_empty(), "{without:#?}");
-    let alone = lines(&mut pipeline, "mde.alert", &fs::read(folder("mde.alert").join("not_expanded.json")).unwrap());
+    let alone =
+        lines(&mut pipeline, "mde.alert", &fs::read(folder("mde.alert").join("not_expanded.json")).unwrap());
     assert_eq!(alone.len(), 1);
 }
 

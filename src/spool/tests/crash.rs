@@ -58,6 +58,54 @@ async fn at_every_torn_tail_whole_frames_and_their_positions_remain() {
 }
 
 #[tokio::test]
+async fn after_a_kill_every_stored_record_is_in_the_account_once() {
+    let world = World::with(|config| config.segment_bytes = 4096);
+    let spool = world.open();
+    for number in 0..11 {
+        intake(&spool).append(numbered(number, 2, 1000)).await.unwrap();
+    }
+    let copy = copy_of(&world);
+    std::process::Command::new("cp")
+        .arg("-r")
+        .arg(world.path().join("account"))
+        .arg(copy.path())
+        .status()
+        .unwrap();
+    drop(spool);
+    assert_eq!(accounted(&world, ",read,"), 22);
+    assert!(accounted(&copy, ",read,") < 22);
+    for _ in 0..2 {
+        drop(copy.open());
+        assert_eq!(accounted(&copy, ",read,"), 22);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_header_costs_no_record() {
+    for damaged in [0, 2] {
+        let world = World::with(|config| config.segment_bytes = 4096);
+        {
+            let spool = world.open();
+            for number in 0..10 {
+                intake(&spool).append(numbered(number, 1, 1000)).await.unwrap();
+            }
+        }
+        let file = world.segments()[damaged].clone();
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[30] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        for _ in 0..2 {
+            let spool = world.open();
+            let mut reader = spool.reader("siem").unwrap();
+            assert_eq!(position(&intake(&spool)).as_deref(), Some("10"), "segment {damaged}");
+            let records = read_to(&mut reader, 11).await;
+            assert_eq!(records.len(), 10, "segment {damaged}");
+        }
+        assert_eq!(world.segments()[damaged].extension().unwrap(), "corrupt");
+    }
+}
+
+#[tokio::test]
 async fn damage_costs_the_damaged_frame_and_nothing_after_it() {
     let world = World::with(|config| config.segment_bytes = 4096);
     {

@@ -97,6 +97,15 @@ async fn read_to(reader: &mut Reader, end: u64) -> Vec<(u64, String)> {
     records
 }
 
+/// The records of the account's rows with a text in them.
+fn accounted(world: &World, rows: &str) -> u64 {
+    let mut csv = Vec::new();
+    super::account::export(world.path(), None, None, &mut csv).unwrap();
+    let csv = String::from_utf8(csv).unwrap();
+    let rows = csv.lines().filter(|line| line.contains(rows));
+    rows.map(|line| line.rsplit(',').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
 /// Gives up on what should have happened long ago.
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it happens in time")

@@ -84,6 +84,9 @@ async fn drop_oldest_keeps_the_newest_and_counts_what_is_lost() {
     assert_eq!(records[0].0, status.oldest_sequence);
     assert_eq!(records.len() as u64, 101 - status.oldest_sequence);
     assert_eq!(siem(&spool).dropped, status.oldest_sequence - 1);
+    spool.account().flush();
+    assert_eq!(accounted(&world, ",read,"), 100);
+    assert_eq!(accounted(&world, ",siem,dropped,"), status.oldest_sequence - 1);
 }
 
 #[tokio::test]
