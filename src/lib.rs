@@ -14,6 +14,7 @@ pub mod event;
 pub mod gateway;
 pub mod json;
 pub mod leef;
+pub mod listener;
 pub mod mapping;
 pub mod oversized;
 pub mod pipeline;

@@ -10,7 +10,7 @@
 pub mod parse;
 mod rules;
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use jiff::tz::Offset;
 

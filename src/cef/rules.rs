@@ -1,6 +1,6 @@
 //! The rules of the standard a read event is held against.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::fmt::strtime;
 

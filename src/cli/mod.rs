@@ -2,7 +2,9 @@
 
 mod check;
 mod config;
+mod demo;
 mod exit;
+mod listen;
 mod run;
 
 use std::path::PathBuf;
@@ -77,6 +79,10 @@ enum Command {
     Check(check::Args),
     /// Look at the configuration.
     Config(config::Args),
+    /// Show sample Defender records on their way to a receiver.
+    Demo(demo::Args),
+    /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
+    Listen(listen::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -86,6 +92,8 @@ impl Command {
         match self {
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
+            Self::Demo(args) => demo::run(args).await,
+            Self::Listen(args) => listen::run(args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }

@@ -11,7 +11,7 @@
 mod delimiter;
 pub mod parse;
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::Range;
 
 pub use self::delimiter::{Delimiter, DelimiterError};
@@ -108,7 +108,7 @@ impl<'o> Writer<'o> {
     /// Writes `attribute=time` in milliseconds; nothing for a time that has not 13 digits, which QRadar would
     /// read in another unit.
     pub fn time(&mut self, attribute: &str, time: Timestamp) -> Written {
-        if !THIRTEEN_DIGITS.contains(&time.0) {
+        if !EPOCH_MS.contains(&time.0) {
             return Written::Empty;
         }
         self.integer(attribute, time.0)
@@ -307,7 +307,7 @@ pub const PLACEHOLDER: &str = "-";
 const MAX_EVENT_ID: Option<u32> = Some(255);
 
 /// Milliseconds that are written with 13 digits: September 2001 to November 2286.
-const THIRTEEN_DIGITS: Range<i64> = 1_000_000_000_000..10_000_000_000_000;
+pub const EPOCH_MS: Range<i64> = 1_000_000_000_000..10_000_000_000_000;
 
 /// LEEF v2 guide, predefined event attributes, the reserved ones included.
 #[rustfmt::skip]

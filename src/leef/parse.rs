@@ -2,7 +2,7 @@
 //!
 //! For `listen`, `check` and tests. There are no escapes to undo: a value runs to the next delimiter.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use nom::bytes::complete::{is_not, tag};
 use nom::character::complete::{anychar, char};

@@ -11,7 +11,8 @@ use super::program::{Choice, Field};
 use super::time::{self, Read};
 use super::value::Value;
 use crate::dictionary::Kind;
-use crate::event::Target;
+use crate::event::{Format, Target};
+use crate::leef;
 use crate::record::Timestamp;
 
 /// A value as its key takes it.
@@ -110,6 +111,9 @@ fn time<'r>(text: &'r str, context: &Context<'r>, target: &Target) -> Result<Con
         Read::At(at, zoned) => {
             if !zoned {
                 context.fault.set(Some(Fault::Zone));
+            }
+            if matches!(target.format, Format::Leef(_)) && !leef::EPOCH_MS.contains(&at.0) {
+                return Err(Fault::Range);
             }
             let text = if target.text_time {
                 let moment = jiff::Timestamp::from_millisecond(at.0).map_err(|_| Fault::Time)?;

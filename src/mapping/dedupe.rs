@@ -30,10 +30,11 @@ impl Seen {
         }
         let key = fingerprint(key);
         let now = record.received.0;
-        self.forget(dedupe, now);
+        self.forget(now - dedupe.window, usize::MAX);
         match self.first.get(&key) {
             Some((sequence, at)) if now - at <= dedupe.window => *sequence != record.sequence,
             _ => {
+                self.forget(now - dedupe.window, dedupe.max_keys.max(1) - 1);
                 self.first.insert(key, (record.sequence, now));
                 self.order.push_back((key, record.sequence));
                 false
@@ -41,19 +42,18 @@ impl Seen {
         }
     }
 
-    fn forget(&mut self, dedupe: &Dedupe, now: i64) {
+    /// Forgets what is older than `since`, and the oldest beyond `most`.
+    fn forget(&mut self, since: i64, most: usize) {
         while let Some((key, sequence)) = self.order.front().copied() {
-            let stale = match self.first.get(&key) {
-                Some((known, at)) if *known == sequence => now - at > dedupe.window,
-                _ => true,
-            };
-            if !stale && self.first.len() < dedupe.max_keys.max(1) {
+            let known = self.first.get(&key).filter(|(known, _)| *known == sequence);
+            let keeps = known.is_some_and(|(_, at)| *at >= since);
+            if keeps && self.first.len() <= most {
                 return;
             }
-            self.order.pop_front();
-            if self.first.get(&key).is_some_and(|(known, _)| *known == sequence) {
+            if known.is_some() {
                 self.first.remove(&key);
             }
+            self.order.pop_front();
         }
     }
 }

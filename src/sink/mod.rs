@@ -25,6 +25,7 @@ pub use crate::spool::Cursor;
 /// A destination's transport and its settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one for each destination")]
 pub enum SinkConfig {
     /// Syslog over TLS (or, on demand, plain TCP).
     TlsSyslog(tls_syslog::Config),
@@ -56,6 +57,7 @@ impl SinkConfig {
 
 /// One destination's connection to its receiver.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each destination")]
 pub enum Sink {
     /// Syslog over TLS (or, on demand, plain TCP).
     TlsSyslog(tls_syslog::Client),

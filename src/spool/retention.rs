@@ -2,8 +2,9 @@
 //! undelivered ones only when `drop_oldest` says so. Segments go whole, by unlink, the oldest first.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use tracing::{debug, error, warn};
@@ -16,7 +17,7 @@ use super::recover::find_end;
 use super::scanner::Names;
 use super::segment::Extent;
 use super::writer::Writer;
-use super::{Outcome, Tally, disk, lock};
+use super::{Outcome, Tally, disk, lock, segment};
 use crate::record::{Name, Table, Timestamp};
 
 impl Writer {
@@ -32,6 +33,10 @@ impl Writer {
                 && self.oldest_opened().is_some_and(|at| is_older(at, max_age))
             {
                 self.drop_oldest("max_age");
+            }
+            if self.swept.is_none_or(|swept| swept.elapsed() >= max_age / AGE_STEPS) {
+                self.swept = Some(Instant::now());
+                remove_unreadable(&config.directory, max_age);
             }
         }
         self.release_pages();
@@ -164,7 +169,20 @@ impl Writer {
     }
 }
 
-fn unlink(path: &Arc<std::path::Path>) {
+/// What is left of segments that could not be read holds parts of records, so `max_age` is for it too.
+fn remove_unreadable(directory: &Path, max_age: Duration) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path: Arc<Path> = entry.path().into();
+        let aged = || Some(entry.metadata().ok()?.modified().ok()?.elapsed().ok()? > max_age);
+        if path.extension().is_some_and(|extension| extension == segment::UNREADABLE) && aged() == Some(true)
+        {
+            unlink(&path);
+        }
+    }
+}
+
+fn unlink(path: &Arc<Path>) {
     if let Err(error) = fs::remove_file(path) {
         warn!(path = %path.display(), %error, "a segment that is not needed could not be removed");
     }

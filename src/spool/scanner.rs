@@ -221,3 +221,48 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MAX_BUFFERS: usize = 4;
 /// Names come from outside; more than these are not kept.
 const MAX_NAMES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Batch, Partition, Position};
+    use crate::spool::disk::Disk;
+    use crate::spool::{frame, segment};
+
+    #[test]
+    fn neither_writing_nor_reading_allocates_for_a_record() {
+        let records: Vec<_> = (0..5_000)
+            .map(|number| (Table::new(["a", "b", "c"][number % 3]), Bytes::from(vec![b'x'; 200])))
+            .collect();
+        let batch = Batch { partition: Partition("p".into()), position: Position("1".into()), records };
+        let (source, tenant): (Name, Name) = ("s".into(), "".into());
+        let mut buffer = Vec::new();
+        let mut encode = || {
+            buffer.clear();
+            frame::encode(&mut buffer, &source, &tenant, &batch).unwrap();
+        };
+        encode();
+        let written = allocation_counter::measure(&mut encode);
+        assert!(written.count_total < 20, "{written:?}");
+        let end = frame::seal(&mut buffer, 1, 1);
+
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, mut extent) =
+            segment::create(folder.path(), 1, &segment::Positions::new(), &Disk::default()).unwrap();
+        Disk::default().write(&mut file, &mut [io::IoSlice::new(&buffer)]).unwrap();
+        (extent.end, extent.bytes) = (end, extent.bytes + buffer.len() as u64);
+        let mut scanner = Scanner::default();
+        let mut read = || {
+            let mut from = 1;
+            while let Piece::Chunk(chunk) = scanner.read(&extent, from).unwrap() {
+                assert_eq!(chunk.records[0].sequence, from);
+                from = chunk.end.0;
+            }
+            assert_eq!(from, end);
+        };
+        read();
+        let read = allocation_counter::measure(&mut read);
+        assert!(read.count_total < 60, "{read:?}");
+        assert!(read.bytes_max < 2 << 20, "the buffer is used again: {read:?}");
+    }
+}

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::{counter, gauge};
@@ -30,6 +30,7 @@ pub(super) fn start(shared: Arc<Shared>, file: File, lock: File) -> io::Result<J
         failures: 0,
         pause: Duration::ZERO,
         disk_pause: Duration::ZERO,
+        swept: None,
     };
     std::thread::Builder::new().name("spool-writer".into()).spawn(move || {
         writer.run();
@@ -105,6 +106,8 @@ pub(super) struct Writer {
     /// How long to wait before trying again what could not be done.
     pause: Duration,
     disk_pause: Duration,
+    /// When leftovers past `max_age` were last removed.
+    pub(super) swept: Option<Instant>,
 }
 
 impl Writer {

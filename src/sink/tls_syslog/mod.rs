@@ -11,6 +11,7 @@
 
 mod config;
 mod connection;
+mod fallback;
 mod ledger;
 mod route;
 mod stream;
@@ -28,6 +29,7 @@ use tracing::{debug, info, warn};
 
 pub use config::{Address, Config, Confirm};
 use connection::{Connection, Draining, Event, Events};
+use fallback::Fallback;
 use ledger::Ledger;
 use route::{Route, chain};
 
@@ -257,9 +259,7 @@ impl Client {
             return;
         }
         if self.confirm == Confirm::Window {
-            self.fallback.trial = self.current.as_ref().map(|connection| connection.id);
-            self.fallback.try_again_after = (self.fallback.try_again_after * 2).min(TRY_AGAIN_AT_LEAST_EVERY);
-            self.fallback.try_again_at = Some(Instant::now() + self.fallback.try_again_after);
+            self.fallback.on_trial(self.current.as_ref().map(|connection| connection.id));
         }
         if self.overlap { self.open() } else { self.retire() }
     }
@@ -338,70 +338,6 @@ impl Client {
         }
     }
 
-    fn unanswered(&mut self, id: u64, over: bool) {
-        counter!(UNANSWERED, "destination" => Arc::clone(&self.name)).increment(1);
-        match self.draining.iter_mut().find(|draining| draining.id == id) {
-            Some(draining) if !over => draining.held = true,
-            _ => self.forget(id),
-        }
-        self.release_oldest_held();
-        if over {
-            self.fallback.bare_ends += 1;
-        }
-        if self.confirm == Confirm::Window {
-            return;
-        }
-        if over && self.fallback.bare_ends < BARE_ENDS_ARE_A_HABIT {
-            // a receiver killed just after it had read all looks the same
-            self.failure.get_or_insert(SendError::NoReceipt { address: self.config.address.to_string() });
-            return;
-        }
-        self.confirm = Confirm::Window;
-        self.fallback.try_again_at = Some(Instant::now() + self.fallback.try_again_after);
-        if !self.fallback.named {
-            self.fallback.named = true;
-            warn!(
-                destination = %self.name,
-                address = %self.config.address,
-                how = if over { "closed without close_notify" } else { "did not close" },
-                replay_window = self.config.replay_window,
-                "the receiver gives no receipt at the end of a connection; the last `replay_window` bytes stay \
-                 unconfirmed and are sent again after a break"
-            );
-        }
-    }
-
-    /// The receiver has ended connection `id` in good order: does it give receipts after all?
-    fn answered(&mut self, id: u64) {
-        self.fallback.bare_ends = 0;
-        if self.confirm == self.config.confirm {
-            return;
-        }
-        if self.fallback.trial == Some(id) {
-            self.draining.retain(|draining| !draining.held);
-        }
-        if self.draining.iter().any(|draining| draining.held) {
-            return;
-        }
-        info!(destination = %self.name, "the receiver gives receipts again");
-        self.confirm = self.config.confirm;
-        self.fallback = Fallback { try_again_after: self.fallback.try_again_after, ..Fallback::default() };
-        // what was sent on a connection that is gone without a receipt would stand in the way for ever
-        let is_lost = |id| !self.is_current(id) && !self.draining.iter().any(|draining| draining.id == id);
-        if self.ledger.oldest().is_some_and(is_lost) {
-            self.failure.get_or_insert(SendError::NoReceipt { address: self.config.address.to_string() });
-        }
-    }
-
-    fn release_oldest_held(&mut self) {
-        let mut held = self.draining.iter().filter(|draining| draining.held).count();
-        self.draining.retain(|draining| {
-            let is_kept = !draining.held || held <= MOST_DRAINING;
-            held -= usize::from(draining.held);
-            is_kept
-        });
-    }
-
     fn is_current(&self, id: u64) -> bool {
         self.current.as_ref().is_some_and(|connection| connection.id == id)
     }
@@ -443,26 +379,6 @@ impl Client {
     }
 }
 
-/// What is known of a receiver that gives no receipts.
-#[derive(Debug)]
-struct Fallback {
-    /// It was logged.
-    named: bool,
-    /// Ends without close_notify since the last receipt.
-    bare_ends: u32,
-    /// When a connection is ended to see whether it gives one now, and how long after that once more.
-    try_again_at: Option<Instant>,
-    try_again_after: Duration,
-    /// The connection ended for that.
-    trial: Option<u64>,
-}
-
-impl Default for Fallback {
-    fn default() -> Self {
-        Self { named: false, bare_ends: 0, try_again_at: None, try_again_after: TRY_AGAIN_AFTER, trial: None }
-    }
-}
-
 /// A connection being made; dropped, it is not made.
 #[derive(Debug)]
 struct Opening(JoinHandle<Result<Connection, SendError>>);
@@ -492,13 +408,6 @@ async fn until(due: Option<Instant>) {
 
 /// More than a few connections ending at once means a slow receiver: the current one then carries more.
 const MOST_DRAINING: usize = 3;
-
-/// So many ends without close_notify in a row are how the receiver is, and no accident.
-const BARE_ENDS_ARE_A_HABIT: u32 = 2;
-
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
-
-const TRY_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 const ESTIMATE_EVERY: Duration = Duration::from_millis(250);
 

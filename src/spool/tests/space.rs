@@ -135,9 +135,11 @@ async fn delivered_records_stay_for_replay_while_there_is_space() {
 #[tokio::test]
 async fn no_record_outlives_max_age() {
     let world = World::with(|config| config.max_age = Some(Duration::from_millis(50)));
+    let scrap = world.path().join("00000000000000000001.unreadable");
+    std::fs::write(&scrap, "half a record").unwrap();
     let spool = world.open();
     intake(&spool).append(batch("1", &["a", "b"])).await.unwrap();
-    until(|| spool.status().oldest_sequence == 3).await;
+    until(|| spool.status().oldest_sequence == 3 && !scrap.exists()).await;
     assert_eq!(siem(&spool).dropped, 2);
     intake(&spool).append(batch("2", &["c"])).await.unwrap();
     assert_eq!(position(&intake(&spool)).as_deref(), Some("2"));
