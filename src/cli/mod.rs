@@ -1,11 +1,17 @@
 //! The command line: one file per command, and the one place that prints an error and chooses the exit code.
 
+mod account;
+mod certs;
 mod check;
 mod config;
 mod demo;
 mod exit;
 mod listen;
+mod map;
+mod out;
+mod replay;
 mod run;
+mod time;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +81,10 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Export what was read, delivered, filtered and unparsed, by hour, as CSV.
+    Account(account::Args),
+    /// Make certificates for trying things out.
+    Certs(certs::Args),
     /// Check the configuration and all it names, without running.
     Check(check::Args),
     /// Look at the configuration.
@@ -83,6 +93,10 @@ enum Command {
     Demo(demo::Args),
     /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
     Listen(listen::Args),
+    /// Look at mappings, test them, and see what they make of a record.
+    Map(map::Args),
+    /// Send records that are still in the spool once more.
+    Replay(replay::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -90,10 +104,14 @@ enum Command {
 impl Command {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
+            Self::Account(args) => account::run(global, &args),
+            Self::Certs(args) => certs::run(&args),
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
             Self::Demo(args) => demo::run(args).await,
             Self::Listen(args) => listen::run(args).await,
+            Self::Map(args) => map::run(&args),
+            Self::Replay(args) => replay::run(global, &args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }
