@@ -4,14 +4,6 @@
 mod allocation;
 mod cli;
 mod config;
-mod cli;
-mod config;
-mod config;
-mod encode;
-#[path = "../../benches/records.rs"]
-mod records;
-
-mod allocation;
 mod content;
 mod encode;
 mod harness;
