@@ -9,9 +9,9 @@ mod exit;
 mod listen;
 mod map;
 mod out;
+mod moment;
 mod replay;
 mod run;
-mod time;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,9 +81,9 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Export what was read, delivered, filtered and unparsed, by hour, as CSV.
+    /// Export how many records were read and what became of them, as CSV.
     Account(account::Args),
-    /// Make certificates for trying things out.
+    /// Make certificates for a trial.
     Certs(certs::Args),
     /// Check the configuration and all it names, without running.
     Check(check::Args),
@@ -95,7 +95,7 @@ enum Command {
     Listen(listen::Args),
     /// Look at mappings, test them, and see what they make of a record.
     Map(map::Args),
-    /// Send records that are still in the spool once more.
+    /// Send a part of the spool to a destination once more.
     Replay(replay::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),

@@ -12,7 +12,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (4, &["mapping"]),
     (5, &["certs", "profile", "spool", "tls"]),
     (8, &["listener", "pipeline", "sink", "source"]),
-    (9, &["deliver"]),
+    (9, &["deliver", "replay"]),
     (10, &["admin", "config"]),
     (11, &["gateway"]),
     (12, &["cli", "main"]),
