@@ -7,7 +7,6 @@ mod settings;
 
 pub use self::settings::Settings;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -187,9 +186,9 @@ impl Pipeline {
             return self.unparsed(place, record, "not a JSON object", frames);
         }
         let route = self.route(&record.table);
-        let body = match String::from_utf8_lossy(&record.body) {
-            Cow::Borrowed(text) => text,
-            Cow::Owned(text) => &*self.arena.alloc_str(&text),
+        let body = match std::str::from_utf8(&record.body) {
+            Ok(text) => text,
+            Err(_) => &*self.arena.alloc_str(&String::from_utf8_lossy(&record.body)),
         };
         let set = &self.set;
         for &number in &self.routes[route].candidates {
