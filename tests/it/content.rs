@@ -17,6 +17,27 @@ use cefgate::wire::{Framing, Header, Wire};
 use crate::harness::pipeline::record;
 
 #[test]
+fn every_raw_record_gives_the_events_that_are_written_down() {
+    for profile in ["default", "qradar"] {
+        let mut pipeline = pipeline(profile, None);
+        for (table, path) in golden() {
+            let events = lines(&mut pipeline, &table, &fs::read(&path).unwrap()).join("\n") + "\n";
+            let expected = path.with_extension(format!("{profile}.txt"));
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                fs::write(&expected, &events).unwrap();
+            }
+            let written = fs::read_to_string(&expected).unwrap_or_default();
+            assert_eq!(
+                events,
+                written,
+                "{}: run with UPDATE_GOLDEN=1 and read the difference",
+                expected.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn every_raw_record_is_one_event_that_breaks_no_rule() {
     let mut pipeline = pipeline("default", None);
     let mut n_records = 0;
