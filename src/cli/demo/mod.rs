@@ -34,7 +34,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     certificates.write(&workplace.path)?;
     let server = &certificates.server;
     let server = tls::server_config(server.certificate.as_bytes(), server.key.as_bytes(), None)?;
-    let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(server), MAX_BYTES).await?;
+    let listener =
+        Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(server), MAX_BYTES).await?;
     let address = listener.address().context("ask for the listening address")?;
     let config = workplace.configure(address, &args.profile)?;
 
@@ -54,7 +55,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     writeln!(out, "{} records went in, {} events came out over TLS", records.len(), tally.messages)?;
     let n_violations: u64 = tally.violations.values().sum();
     writeln!(out, "{n_violations} of them break a rule of the format")?;
-    anyhow::ensure!(tally.messages == records.len() as u64 && n_violations == 0, "the demo lost or broke something");
+    anyhow::ensure!(
+        tally.messages == records.len() as u64 && n_violations == 0,
+        "the demo lost or broke something"
+    );
     Ok(())
 }
 
@@ -74,7 +78,13 @@ async fn show(records: &[&str], mut arrivals: mpsc::Receiver<Arrival>) -> io::Re
     Ok(tally)
 }
 
-fn pair(out: &mut impl Write, place: usize, records: &[&str], message: &Message, colour: bool) -> io::Result<()> {
+fn pair(
+    out: &mut impl Write,
+    place: usize,
+    records: &[&str],
+    message: &Message,
+    colour: bool,
+) -> io::Result<()> {
     let record = records.get(place - 1).copied().unwrap_or_default();
     let head: String = record.chars().take(RECORD_WIDTH).collect();
     let more = if head.len() < record.len() { " …" } else { "" };
