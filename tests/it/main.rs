@@ -1,6 +1,9 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../benches/records.rs"]
+mod records;
+
 mod allocation;
 mod cli;
 mod config;
@@ -8,6 +11,8 @@ mod content;
 mod encode;
 mod harness;
 mod mapping;
+mod receivers;
+mod mapping_faults;
 #[path = "../../benches/records.rs"]
 mod records;
 mod tidy;

@@ -42,13 +42,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (sender, arrivals) = mpsc::channel(CHANNEL);
     let stop = CancellationToken::new();
     let listening = tokio::spawn(listener.run(sender, stop.clone()));
-    let gateway = tokio::spawn(gateway::run(config));
     let records: Vec<&str> = RECORDS.lines().filter(|line| !line.is_empty()).collect();
-    let tally = tokio::time::timeout(PATIENCE, show(&records, arrivals))
-        .await
-        .context("the receiver did not get all records in time")??;
-    gateway.await.context("run the gateway")??;
-    stop.cancel();
+    // The gateway ends by itself once the receiver has confirmed everything; then nobody needs the receiver.
+    let gateway = async {
+        let ended = tokio::time::timeout(PATIENCE, gateway::run(config)).await;
+        stop.cancel();
+        ended.context("the receiver did not get all records in time")?
+    };
+    let (tally, ended) = tokio::join!(show(&records, arrivals), gateway);
+    ended?;
+    let tally = tally.context("write to standard output")?;
     listening.await.context("stop the receiver")?;
 
     let mut out = io::stdout();
@@ -62,13 +65,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints each record beside its event until all have come.
+/// Prints each record beside its event, until the receiver has ended.
 async fn show(records: &[&str], mut arrivals: mpsc::Receiver<Arrival>) -> io::Result<Tally> {
     let mut out = io::stdout();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut tally = Tally::default();
-    while tally.messages < records.len() as u64 {
-        let Some(arrival) = arrivals.recv().await else { break };
+    while let Some(arrival) = arrivals.recv().await {
         tally.count(&arrival);
         if let What::Message(message) = arrival.what {
             let place = usize::try_from(tally.messages).unwrap_or(records.len());
