@@ -20,6 +20,7 @@ pub mod oversized;
 pub mod pipeline;
 pub mod profile;
 pub mod record;
+pub mod replay;
 pub mod secret;
 pub mod sink;
 pub mod source;

@@ -1,6 +1,6 @@
 //! `cefgate check`: everything a start does, short of running.
 
-use super::Global;
+use super::{Global, out};
 use crate::gateway;
 
 /// No options of its own.
@@ -15,16 +15,10 @@ pub fn run(global: &Global, _args: &Args) -> anyhow::Result<()> {
         eprintln!("{}", plan.warnings);
     }
     let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    print(&format!(
-        "{}: ok\nsources: {}\ndestinations: {}",
+    out::print(&format!(
+        "{}: ok\nsources: {}\ndestinations: {}\n",
         global.config_file().display(),
         names(config.sources.keys().collect()),
         names(config.destinations.keys().collect()),
-    ));
-    Ok(())
-}
-
-#[allow(clippy::print_stdout)]
-fn print(text: &str) {
-    println!("{text}");
+    ))
 }

@@ -5,7 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::config::Faults;
+use crate::config::fault::nearest;
 use crate::gateway::StartFaults;
+use crate::sink::SendError;
 
 /// Prints the error and its causes, and chooses the exit code.
 #[must_use]
@@ -34,6 +36,12 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Faults>() || cause.is::<StartFaults>() {
             return CONFIGURATION;
         }
+        if cause.is::<Usage>() {
+            return USAGE;
+        }
+        if cause.downcast_ref::<SendError>().is_some_and(|error| !matches!(error, SendError::File { .. })) {
+            return UNAVAILABLE;
+        }
         if let Some(cause) = cause.downcast_ref::<io::Error>() {
             return match cause.kind() {
                 io::ErrorKind::PermissionDenied => PERMISSION,
@@ -60,6 +68,27 @@ const UNAVAILABLE: u8 = 69;
 const FAILURE: u8 = 1;
 /// The command line was wrong.
 const USAGE: u8 = 64;
+
+/// The command line asks for something that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(String);
+
+/// Whether a name stands in the configuration; if not, what may have been meant.
+pub fn known<'n>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'n String> + Clone,
+) -> Result<(), Usage> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let advice = match nearest(name, names.clone().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known: `{}`", names.map(String::as_str).collect::<Vec<_>>().join("`, `")),
+    };
+    Err(Usage(format!("there is no {what} `{name}` in the configuration; {advice}")))
+}
 
 /// The exit code for a command line that was not understood.
 #[must_use]

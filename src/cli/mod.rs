@@ -1,10 +1,16 @@
 //! The command line: one file per command, and the one place that prints an error and chooses the exit code.
 
+mod account;
+mod certs;
 mod check;
 mod config;
 mod demo;
 mod exit;
 mod listen;
+mod map;
+mod out;
+mod moment;
+mod replay;
 mod run;
 
 use std::path::PathBuf;
@@ -75,6 +81,10 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Export how many records were read and what became of them, as CSV.
+    Account(account::Args),
+    /// Make certificates for a trial.
+    Certs(certs::Args),
     /// Check the configuration and all it names, without running.
     Check(check::Args),
     /// Look at the configuration.
@@ -83,6 +93,10 @@ enum Command {
     Demo(demo::Args),
     /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
     Listen(listen::Args),
+    /// Look at mappings, test them, and see what they make of a record.
+    Map(map::Args),
+    /// Send a part of the spool to a destination once more.
+    Replay(replay::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
 }
@@ -90,10 +104,14 @@ enum Command {
 impl Command {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
+            Self::Account(args) => account::run(global, &args),
+            Self::Certs(args) => certs::run(&args),
             Self::Check(args) => check::run(global, &args),
             Self::Config(args) => config::run(global, &args),
             Self::Demo(args) => demo::run(args).await,
             Self::Listen(args) => listen::run(args).await,
+            Self::Map(args) => map::run(&args),
+            Self::Replay(args) => replay::run(global, &args).await,
             Self::Run(args) => run::run(global, &args).await,
         }
     }

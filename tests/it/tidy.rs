@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 /// Which floor a module stands on; it may name modules of lower floors only. A new module is added here.
 const FLOORS: &[(u32, &[&str])] = &[
     (0, &["backoff", "duration", "record", "secret", "tcp_info", "telemetry"]),
-    (1, &["clean", "dictionary", "json"]),
+    (1, &["clean", "dictionary", "json", "oversized"]),
     (2, &["cef", "leef", "syslog"]),
     (3, &["event", "wire"]),
     (4, &["mapping"]),
     (5, &["certs", "profile", "spool", "tls"]),
     (8, &["listener", "pipeline", "sink", "source"]),
-    (9, &["deliver"]),
+    (9, &["deliver", "replay"]),
     (10, &["admin", "config"]),
     (11, &["gateway"]),
     (12, &["cli", "main"]),
