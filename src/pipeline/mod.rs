@@ -16,6 +16,7 @@ use crate::event::Finished;
 use crate::mapping::evaluate::Fault;
 use crate::mapping::run::{Outcome, State};
 use crate::mapping::set::{GENERIC, MappingSet, UNPARSED};
+use crate::oversized;
 use crate::record::{Name, Record, Table, Timestamp};
 use crate::syslog::{self, Framer};
 
@@ -184,7 +185,11 @@ impl Pipeline {
             return;
         }
         if &*record.table.0 == Table::UNPARSED {
-            return self.unparsed(place, record, "not a JSON object", frames);
+            let reason = match oversized::read(&record.body) {
+                Some(_) => "larger than max_record_bytes",
+                None => "not a JSON object",
+            };
+            return self.unparsed(place, record, reason, frames);
         }
         let route = self.route(&record.table);
         let body = match String::from_utf8_lossy(&record.body) {

@@ -11,8 +11,7 @@ mod content;
 mod encode;
 mod harness;
 mod mapping;
-mod receivers;
 mod mapping_faults;
-#[path = "../../benches/records.rs"]
-mod records;
+mod oversized;
+mod receivers;
 mod tidy;
