@@ -13,6 +13,7 @@ use super::program::{
 };
 use super::transform;
 use super::value::Value;
+use crate::oversized;
 use crate::record::Record;
 
 /// One record on its way through a program.
@@ -215,11 +216,18 @@ impl<'r> Context<'r> {
             Fact::Sequence => number(self.record.sequence),
             Fact::Reason => Value::text(self.reason),
             Fact::Text => {
-                let head = &self.record.body[..self.record.body.len().min(MAX_TEXT_BYTES)];
+                let body = oversized::read(&self.record.body).map_or(&*self.record.body, |parts| parts.head);
+                let head = &body[..body.len().min(MAX_TEXT_BYTES)];
                 Value::text(self.arena.alloc_str(&String::from_utf8_lossy(head)))
             }
-            Fact::Length => number(self.record.body.len() as u64),
-            Fact::Sha256 => transform::digest_bytes(&self.record.body, 64, self.arena),
+            Fact::Length => {
+                let body = &self.record.body;
+                number(oversized::read(body).map_or(body.len() as u64, |parts| parts.length))
+            }
+            Fact::Sha256 => match oversized::read(&self.record.body) {
+                Some(parts) => Value::text(self.arena.alloc_str(parts.sha256)),
+                None => transform::digest_bytes(&self.record.body, 64, self.arena),
+            },
         }
     }
 

@@ -15,6 +15,7 @@ use crate::event::Finished;
 use crate::mapping::evaluate::Fault;
 use crate::mapping::run::{Outcome, State};
 use crate::mapping::set::{GENERIC, MappingSet, UNPARSED};
+use crate::oversized;
 use crate::record::{Name, Record, Table, Timestamp};
 use crate::syslog::{self, Framer};
 
@@ -183,7 +184,11 @@ impl Pipeline {
             return;
         }
         if &*record.table.0 == Table::UNPARSED {
-            return self.unparsed(place, record, "not a JSON object", frames);
+            let reason = match oversized::read(&record.body) {
+                Some(_) => "larger than max_record_bytes",
+                None => "not a JSON object",
+            };
+            return self.unparsed(place, record, reason, frames);
         }
         let route = self.route(&record.table);
         let body = match std::str::from_utf8(&record.body) {

@@ -12,4 +12,6 @@ mod mapping_faults;
 mod receivers;
 #[path = "../../benches/records.rs"]
 mod records;
+mod oversized;
+mod receivers;
 mod tidy;
