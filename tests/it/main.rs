@@ -1,9 +1,6 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../benches/records.rs"]
-mod records;
-
 mod allocation;
 mod cli;
 mod config;
@@ -11,8 +8,9 @@ mod content;
 mod encode;
 mod harness;
 mod mapping;
-mod receivers;
 mod mapping_faults;
+mod receivers;
+#[allow(dead_code, reason = "the benchmarks use the rest of it")]
 #[path = "../../benches/records.rs"]
 mod records;
 mod tidy;
