@@ -247,7 +247,7 @@ impl<'r> Event<'_, 'r> {
             Converted::Missing => return Ok(()),
             Converted::Rejected => return Err(Reject(number)),
         };
-        self.pair(number, field, choice, prefix, label, text, allowance, start);
+        self.pair(number, field, choice, prefix, label.map(|label| &**label), text, allowance, start);
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl<'r> Event<'_, 'r> {
         field: &Field,
         choice: &Choice,
         prefix: &[u8],
-        label: Option<&Box<[u8]>>,
+        label: Option<&[u8]>,
         text: &str,
         allowance: usize,
         start: usize,
@@ -354,7 +354,10 @@ impl<'r> Event<'_, 'r> {
         if number.is_none() {
             self.state.faults[self.program.fields.len() + 2][Fault::Type as usize] += 1;
         }
-        // Clamped to 0..=10 and whole, so the conversion is exact.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "clamped to what fits; digits after the point go"
+        )]
         number.map_or(DEFAULT_SEVERITY, |number| number.clamp(0.0, 10.0) as u8)
     }
 

@@ -10,6 +10,7 @@ mod harness;
 mod mapping;
 mod mapping_faults;
 mod receivers;
+#[allow(dead_code, reason = "the benchmarks use the rest of it")]
 #[path = "../../benches/records.rs"]
 mod records;
 mod oversized;
