@@ -62,6 +62,8 @@ impl Delivery {
         loop {
             match self.step(sent).await? {
                 Step::Stop => break,
+                // Records may have come in while this step was waiting.
+                Step::Drain if sent < self.reader.end() => {}
                 Step::Drain => {
                     if self.drained(sent, &mut pending).await? {
                         return Ok(());

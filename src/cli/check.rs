@@ -6,7 +6,7 @@ use std::path::Path;
 use indicatif::BinaryBytes;
 use rustix::fs::Access;
 
-use super::Global;
+use super::{Global, out};
 use crate::config::{Config, Destination};
 use crate::event::Format;
 use crate::gateway::{self, Plan, Planned};
@@ -40,13 +40,13 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         eprintln!("{}", plan.warnings.trim_end());
     }
     report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let n_warnings = report.warnings.len() + plan.warnings.matches("warning").count();
+    let n_warnings =
+        report.warnings.len() + plan.warnings.lines().filter(|line| line.starts_with("warning")).count();
     anyhow::ensure!(
         !args.strict || n_warnings == 0,
         "{n_warnings} warnings, and `--strict` takes them for errors"
     );
-    print(&format!("{}: ok\n{}", global.config_file().display(), report.lines.join("\n")));
-    Ok(())
+    out::print(&format!("{}: ok\n{}\n", global.config_file().display(), report.lines.join("\n")))
 }
 
 /// What a person wants to know before a start.
@@ -187,9 +187,4 @@ fn spool_fault(config: &spool::Config) -> Option<String> {
 fn existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|path| path.exists());
     there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-#[allow(clippy::print_stdout)]
-fn print(text: &str) {
-    println!("{text}");
 }

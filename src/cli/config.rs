@@ -1,10 +1,8 @@
 //! `cefgate config show`: every effective value and where it came from.
 
-use std::io::Write;
-
 use clap::Subcommand;
 
-use super::Global;
+use super::{Global, out};
 
 /// What to do with the configuration.
 #[derive(Debug, clap::Args)]
@@ -22,13 +20,6 @@ enum Command {
 /// Runs the subcommand.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     match args.command {
-        Command::Show => {
-            let text = global.load()?.show();
-            match std::io::stdout().write_all(text.as_bytes()) {
-                // `cefgate config show | head` is no failure.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-                outcome => Ok(outcome?),
-            }
-        }
+        Command::Show => out::print(&global.load()?.show()),
     }
 }

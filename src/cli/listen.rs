@@ -123,7 +123,10 @@ pub fn write_readable(out: &mut impl Write, message: &Message, colour: bool) -> 
         Body::Cef(event) => {
             let head = format!("{} ({}) {}", event.name, event.severity, event.class_id);
             writeln!(out, "{}", paint.strong(&printable(&head)))?;
-            let identity = format!("CEF:{} {} | {} | {}", event.version, event.vendor, event.product, event.device_version);
+            let identity = format!(
+                "CEF:{} {} | {} | {}",
+                event.version, event.vendor, event.product, event.device_version
+            );
             writeln!(out, "    {}", paint.faint(&printable(&identity)))?;
             let labels: BTreeSet<&str> = event
                 .extension
@@ -138,7 +141,10 @@ pub fn write_readable(out: &mut impl Write, message: &Message, colour: bool) -> 
         }
         Body::Leef(event) => {
             writeln!(out, "{}", paint.strong(&printable(&event.event_id)))?;
-            let identity = format!("LEEF:{} {} | {} | {}", event.version, event.vendor, event.product, event.device_version);
+            let identity = format!(
+                "LEEF:{} {} | {} | {}",
+                event.version, event.vendor, event.product, event.device_version
+            );
             writeln!(out, "    {}", paint.faint(&printable(&identity)))?;
             event.attributes.iter().try_for_each(|(key, value)| write_pair(out, paint, key, value))?;
         }
@@ -158,7 +164,11 @@ fn write_pair(out: &mut impl Write, paint: Paint, name: &str, value: &str) -> io
 /// Control characters in their escaped form: what arrives is not to steer the terminal.
 fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut clean, char| {
-        if char.is_control() { clean.extend(char.escape_default()) } else { clean.push(char) }
+        if char.is_control() {
+            clean.extend(char.escape_default())
+        } else {
+            clean.push(char)
+        }
         clean
     })
 }

@@ -7,7 +7,9 @@ mod config;
 mod demo;
 mod exit;
 mod listen;
+mod map;
 mod moment;
+mod out;
 mod replay;
 mod run;
 
@@ -91,6 +93,8 @@ enum Command {
     Demo(demo::Args),
     /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
     Listen(listen::Args),
+    /// Look at mappings, test them, and see what they make of a record.
+    Map(map::Args),
     /// Send a part of the spool to a destination once more.
     Replay(replay::Args),
     /// Run from the configured sources to the configured destinations.
@@ -106,6 +110,7 @@ impl Command {
             Self::Config(args) => config::run(global, &args),
             Self::Demo(args) => demo::run(args).await,
             Self::Listen(args) => listen::run(args).await,
+            Self::Map(args) => map::run(&args),
             Self::Replay(args) => replay::run(global, &args).await,
             Self::Run(args) => run::run(global, &args).await,
         }

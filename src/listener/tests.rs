@@ -48,7 +48,7 @@ fn names(bodies: &[Body]) -> Vec<&str> {
 }
 
 const CEF: &str = "<134>1 - - - - - - CEF:0|v|p|1|id|one|5|act=x\n";
-const LEEF: &str = "49 <134>1 - - - - - - LEEF:1.0|v|p|1|two|sev=0\ta=b";
+const LEEF: &str = "47 <134>1 - - - - - - LEEF:1.0|v|p|1|two|sev=0\ta=b";
 
 #[tokio::test]
 async fn a_sender_that_ends_cleanly_gets_its_receipt_after_its_last_message() {

@@ -353,7 +353,7 @@ pub struct Lookup {
     /// Keys and values, in file order, without `"*"`.
     pub entries: IndexMap<String, Spanned<Scalar>>,
     /// `"*"`.
-    pub default: Option<Scalar>,
+    pub default: Option<Spanned<Scalar>>,
     /// `ignore_case`, default true.
     pub ignore_case: bool,
     /// `kind = "cidr"`: keys are networks.

@@ -98,6 +98,8 @@ struct Set {
     /// Path to the file that wins under it.
     paths: HashMap<String, usize>,
     lookups: IndexMap<String, Lookup>,
+    /// The same as written: a mapping's table of the same name is laid over it.
+    lookup_tree: Table,
     included: Vec<bool>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -134,6 +136,7 @@ impl Set {
             sources: Sources::default(),
             paths: HashMap::new(),
             lookups: IndexMap::new(),
+            lookup_tree: Table::new(),
             included: vec![false; ordered.len()],
             diagnostics: Vec::new(),
         };
@@ -159,6 +162,26 @@ impl Set {
         let context = Context { sources: &self.sources, find: &find, disabled_too: true };
         let lookups = file::lookups(&tree, context, &mut self.diagnostics);
         self.lookups = lookups;
+        self.lookup_tree = tree;
+    }
+
+    /// Lays a mapping's own lookup tables over the shared ones of the same name: a patch that changes one line of a
+    /// shared table must not lose the others.
+    fn complete_lookups(&mut self, tree: &mut Table) {
+        let Some(Value::Table(own)) = tree.get_mut("lookup").map(|entry| &mut entry.node.value) else {
+            return;
+        };
+        let Some(Value::Table(shared)) = self.lookup_tree.get("lookup").map(|entry| &entry.node.value) else {
+            return;
+        };
+        for (name, entry) in own.iter_mut() {
+            if let (Value::Table(own), Some(Value::Table(below))) =
+                (&mut entry.node.value, shared.get(name).map(|entry| &entry.node.value))
+            {
+                let over = std::mem::replace(own, below.clone());
+                own.extend(over);
+            }
+        }
     }
 
     fn mappings(&mut self) -> Vec<Mapping> {
@@ -190,8 +213,9 @@ impl Set {
     }
 
     fn mapping(&mut self, index: usize) -> Option<Mapping> {
-        let mut tree = self.resolved(index, &mut Vec::new());
-        self.patch(index, &mut tree);
+        let mut tree = Table::new();
+        self.lay(index, &mut tree, &mut Vec::new());
+        self.complete_lookups(&mut tree);
         let file = &self.files[index];
         let whole = file.whole;
         for name in ABOUT {
@@ -206,23 +230,25 @@ impl Set {
         let find = |path: &str| self.paths.get(path).copied();
         let context = |disabled_too| Context { sources: &self.sources, find: &find, disabled_too };
         let mut faults = Vec::new();
-        let everything = file::read(&tree, &start, context(true), &mut faults)?;
-        check::mapping(&everything, &self.lookups, &mut faults);
-        if everything.tests.is_empty() {
-            let message = format!("mapping `{}` has no test", everything.id.value);
-            faults.push(
-                Diagnostic::warning(NO_TEST, &everything.id.span, message).help("add a [[test]]".to_owned()),
-            );
+        let everything = file::read(&tree, &start, context(true), &mut faults);
+        if let Some(everything) = &everything {
+            check::mapping(everything, &self.lookups, &mut faults);
+            if everything.tests.is_empty() {
+                let message = format!("mapping `{}` has no test", everything.id.value);
+                let warning = Diagnostic::warning(NO_TEST, &everything.id.span, message);
+                faults.push(warning.help("add a [[test]]".to_owned()));
+            }
         }
         let effective = file::read(&tree, &start, context(false), &mut Vec::new());
         self.diagnostics.append(&mut faults);
         effective
     }
 
-    /// A file over the fragments it includes, left to right.
-    fn resolved(&mut self, index: usize, path: &mut Vec<usize>) -> Table {
+    /// Lays the fragments a file includes over the tree, left to right, then the file, then its patches.
+    ///
+    /// Always over what is there already: a `false` in a patch must meet the field it removes.
+    fn lay(&mut self, index: usize, tree: &mut Table, path: &mut Vec<usize>) {
         path.push(index);
-        let mut merged = Table::new();
         for (name, span) in self.includes(index) {
             let Some(found) =
                 self.paths.get(&name).copied().filter(|found| self.files[*found].kind != Kind::Data)
@@ -240,15 +266,13 @@ impl Set {
                 continue;
             }
             self.included[found] = true;
-            let mut fragment = self.resolved(found, path);
-            self.patch(found, &mut fragment);
-            tree::merge(&mut merged, fragment, &mut self.diagnostics);
+            self.lay(found, tree, path);
         }
         let mut own = self.files[index].tree.clone();
         own.retain(|name, _| !ABOUT.contains(&name.as_str()));
-        tree::merge(&mut merged, own, &mut self.diagnostics);
+        tree::merge(tree, own, &mut self.diagnostics);
+        self.patch(index, tree, path);
         path.pop();
-        merged
     }
 
     fn includes(&mut self, index: usize) -> Vec<(String, Span)> {
@@ -271,7 +295,10 @@ impl Set {
     }
 
     /// Lays the patches for a file over its tree, in the order of layers and names.
-    fn patch(&mut self, index: usize, tree: &mut Table) {
+    fn patch(&mut self, index: usize, tree: &mut Table, path: &mut Vec<usize>) {
+        if self.files[index].kind == Kind::Patch {
+            return;
+        }
         let Some(id) = self.files[index].id.clone() else { return };
         let base = self.files[index].tree.get("version").map(|entry| entry.node.value.clone());
         let of_this = |file: &File| file.kind == Kind::Patch && file.whole && file.id.as_deref() == Some(&id);
@@ -282,8 +309,7 @@ impl Set {
                 let range = range.node.clone();
                 self.base_version(&id, base.as_ref(), &range);
             }
-            let over = self.resolved(patch, &mut Vec::new());
-            tree::merge(tree, over, &mut self.diagnostics);
+            self.lay(patch, tree, path);
         }
     }
 

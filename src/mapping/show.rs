@@ -133,7 +133,7 @@ impl Page<'_> {
             self.line(name, scalar(&value.value), &value.span);
         }
         if let Some(default) = &lookup.default {
-            self.line("*", scalar(default), &lookup.span);
+            self.line("*", scalar(&default.value), &default.span);
         }
         self.end();
     }
@@ -320,7 +320,7 @@ cs1 = { label = "L", from = "C | lookup(t)" }  # /etc/p.toml:4
 
 [lookup.t]
 "a b" = 1  # /etc/p.toml:6
-"*" = 2    # /etc/p.toml:5
+"*" = 2    # /etc/p.toml:7
 
 "#
         );

@@ -16,10 +16,9 @@
 //! The table is the configured one, else that of the top-level `category`, else that of a REST resource known by
 //! its keys, else `generic`.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
+use super::kind::{Found, Tables, look, wraps_value};
 use super::walk::{Members, is_blank, skip_blanks, value_end};
 use crate::oversized::Oversized;
 use crate::record::Table;
@@ -170,45 +169,6 @@ impl Envelope {
     }
 }
 
-/// What an object is, by its top-level keys.
-enum Found {
-    /// The place of the array that holds the records.
-    Wrapper(usize),
-    Table(Table),
-}
-
-/// Walks the top-level keys, in a streamed record no further than its `category`.
-fn look(object: &[u8], tables: &mut Tables) -> Found {
-    let mut marks = Marks::default();
-    let mut category = None;
-    let mut only_odata = true;
-    for (key, value) in Members::new(object) {
-        let first = object.get(value).copied();
-        match key {
-            b"category" if first == Some(b'"') => {
-                let name = text_at(object, value);
-                if let Some(table) = name.strip_prefix(STREAMED) {
-                    return Found::Table(tables.table(table));
-                }
-                category = Some(name);
-            }
-            b"records" if first == Some(b'[') => return Found::Wrapper(value),
-            b"value" if first == Some(b'[') && only_odata && wraps_value(object) => {
-                return Found::Wrapper(value);
-            }
-            b"@odata.type" => marks.odata_type = text_at(object, value),
-            _ => marks.note(key),
-        }
-        only_odata &= key.starts_with(b"@odata.");
-    }
-    Found::Table(match (marks.resource(), category) {
-        (Some(table), _) => tables.table(table),
-        // The category of a diagnostic record; in REST resources the word means a kind of attack.
-        (None, Some(name)) if marks.properties => tables.table(name),
-        _ => tables.generic.clone(),
-    })
-}
-
 /// The place of the array in a wrapper object; looked for only where a `category` must not decide.
 fn wrapped(object: &[u8]) -> Option<usize> {
     if memchr::memmem::find(object, b"\"records\"").is_some() {
@@ -230,100 +190,6 @@ pub(super) fn wraps_records(beginning: &[u8]) -> bool {
         Some(b'[') => holds_objects(text),
         Some(b'{') => wrapped(text).is_some(),
         _ => false,
-    }
-}
-
-/// Whether an object is the body of a REST answer: a `value` and nothing beside it but `@odata.…`.
-fn wraps_value(object: &[u8]) -> bool {
-    Members::new(object).all(|(key, _)| key == b"value" || key.starts_with(b"@odata."))
-}
-
-/// Keys that tell REST resources apart.
-#[derive(Default)]
-struct Marks<'t> {
-    odata_type: &'t [u8],
-    properties: bool,
-    detection_source: bool,
-    alert_web_url: bool,
-    incident_web_url: bool,
-    alert_creation_time: bool,
-    computer: bool,
-    incident_id: bool,
-    incident_name: bool,
-}
-
-impl Marks<'_> {
-    fn note(&mut self, key: &[u8]) {
-        match key {
-            b"properties" => self.properties = true,
-            b"detectionSource" => self.detection_source = true,
-            b"alertWebUrl" => self.alert_web_url = true,
-            b"incidentWebUrl" => self.incident_web_url = true,
-            b"alertCreationTime" => self.alert_creation_time = true,
-            b"computerDnsName" | b"machineId" => self.computer = true,
-            b"incidentId" => self.incident_id = true,
-            b"incidentName" => self.incident_name = true,
-            _ => {}
-        }
-    }
-
-    fn resource(&self) -> Option<&'static [u8]> {
-        match self.odata_type {
-            b"#microsoft.graph.security.alert" => Some(b"graph.alert"),
-            b"#microsoft.graph.security.incident" => Some(b"graph.incident"),
-            _ if self.detection_source && self.alert_web_url => Some(b"graph.alert"),
-            _ if self.alert_creation_time && self.computer => Some(b"mde.alert"),
-            _ if self.incident_id && self.incident_name => Some(b"xdr.incident"),
-            _ if self.incident_web_url && !self.alert_web_url => Some(b"graph.incident"),
-            _ => None,
-        }
-    }
-}
-
-/// Table names met so far, so that a record shares its name with those before it.
-struct Tables {
-    last: Table,
-    generic: Table,
-    known: HashMap<Box<[u8]>, Table>,
-}
-
-impl Tables {
-    fn new() -> Self {
-        let generic = Table::new(GENERIC);
-        Self { last: generic.clone(), generic, known: HashMap::new() }
-    }
-
-    /// Names come from outside: odd ones, and new ones beyond a bound, are `generic`.
-    fn table(&mut self, name: &[u8]) -> Table {
-        if self.last.0.as_bytes() == name {
-            return self.last.clone();
-        }
-        if let Some(table) = self.known.get(name) {
-            self.last = table.clone();
-            return table.clone();
-        }
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        match str::from_utf8(name) {
-            Ok(text)
-                if (1..=MAX_NAME).contains(&text.len())
-                    && text != Table::UNPARSED
-                    && name.iter().all(plain)
-                    && self.known.len() < MAX_TABLES =>
-            {
-                self.last = Table::new(text);
-                self.known.insert(name.into(), self.last.clone());
-                self.last.clone()
-            }
-            _ => self.generic.clone(),
-        }
-    }
-}
-
-/// The bytes between the quotes of the string at `at`, escapes left as they are.
-fn text_at(object: &[u8], at: usize) -> &[u8] {
-    match value_end(object, at) {
-        Some(end) if object[at] == b'"' => &object[at + 1..end - 1],
-        _ => b"",
     }
 }
 
@@ -360,13 +226,8 @@ pub(super) fn begin(message: &[u8]) -> usize {
     if message[start..].starts_with(BOM) { skip_blanks(message, start + BOM.len()) } else { start }
 }
 
-/// The table of objects nothing else is known of.
-pub const GENERIC: &str = "generic";
-const STREAMED: &[u8] = b"AdvancedHunting-";
 /// The byte order mark in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-const MAX_NAME: usize = 64;
-const MAX_TABLES: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -451,40 +312,6 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_told_by_category_or_by_the_keys_of_a_rest_resource() {
-        fn table(body: &str, expected: &str) {
-            check(body, &[(expected, body)]);
-        }
-        table(
-            r#"{"time":"t","category":"AdvancedHunting-DeviceProcessEvents","properties":{}}"#,
-            "DeviceProcessEvents",
-        );
-        table(r#"{"properties":{"category":"AdvancedHunting-X"},"category":"AdvancedHunting-Y"}"#, "Y");
-        table(r#"{"category":"AdvancedHunting-Y","records":[1]}"#, "Y");
-        table(r#"{"category":"SignInLogs","properties":{}}"#, "SignInLogs");
-        table(r#"{"category":"Malware"}"#, "generic");
-        table(r#"{"category":7}"#, "generic");
-        table(r#"{"category":"AdvancedHunting-"}"#, "generic");
-        table(r#"{"category":"AdvancedHunting-a b"}"#, "generic");
-        table(r#"{"category":"AdvancedHunting-unparsed"}"#, "generic");
-        table(
-            r#"{"id":"x","category":"Malware","detectionSource":"d","alertWebUrl":"u","incidentWebUrl":"u"}"#,
-            "graph.alert",
-        );
-        table(r##"{"@odata.type":"#microsoft.graph.security.alert","id":"x"}"##, "graph.alert");
-        table(r##"{"@odata.type":"#microsoft.graph.security.incident","id":"x"}"##, "graph.incident");
-        table(r#"{"id":"1","displayName":"n","incidentWebUrl":"u"}"#, "graph.incident");
-        table(
-            r#"{"id":"x","category":"Malware","alertCreationTime":"t","computerDnsName":"c"}"#,
-            "mde.alert",
-        );
-        table(
-            r#"{"incidentId":1,"incidentName":"n","alerts":[{"category":"AdvancedHunting-Z"}]}"#,
-            "xdr.incident",
-        );
-    }
-
-    #[test]
     fn a_configured_table_holds_for_objects_only() {
         let (records, _) = split(Some("graph.alert"), br#"{"records":[{"category":"AdvancedHunting-X"},1]}"#);
         assert_eq!(records[0].0, "graph.alert");
@@ -507,19 +334,10 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_and_endless_categories_cost_no_more_than_their_bytes() {
+    fn deep_nesting_costs_no_more_than_its_bytes() {
         let deep = "{\"a\":".repeat(10_000) + "1" + &"}".repeat(10_000);
         check(&deep, &[("generic", &deep)]);
         check(&"[".repeat(10_000), &[("unparsed", &"[".repeat(10_000))]);
-        let mut envelope = Envelope::new(None, 1000);
-        let mut records = Vec::new();
-        for n in 0..2 * MAX_TABLES {
-            envelope.split(&format!(r#"{{"category":"AdvancedHunting-T{n}"}}"#).into(), &mut records);
-        }
-        assert_eq!(records[MAX_TABLES - 1].0, Table::new("T999"));
-        assert_eq!(records[MAX_TABLES].0, Table::new("generic"));
-        envelope.split(&r#"{"category":"AdvancedHunting-T5"}"#.into(), &mut records);
-        assert_eq!(records.pop().unwrap().0, Table::new("T5"));
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 mod document;
 pub mod envelope;
 pub mod file;
+mod kind;
 mod lines;
 mod walk;
 

@@ -149,6 +149,7 @@ fn pipeline(profile: &str, site: Option<&Path>) -> Pipeline {
         .unwrap()
         .merge()
         .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
+    assert!(merged.warnings.is_empty(), "{}", render(&merged.warnings, &merged.sources, false));
     let set = MappingSet::compile(&merged.mappings, settings.target.clone());
     Pipeline::new(Arc::new(set), settings.framer, settings.message, settings.stamp)
 }

@@ -8,6 +8,8 @@ mod content;
 mod encode;
 mod harness;
 mod mapping;
+mod mapping_faults;
+mod receivers;
 #[path = "../../benches/records.rs"]
 mod records;
 mod tidy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Which floor a module stands on; it may name modules of lower floors only. A new module is added here.
 const FLOORS: &[(u32, &[&str])] = &[
     (0, &["backoff", "duration", "record", "secret", "tcp_info", "telemetry"]),
-    (1, &["clean", "dictionary", "json"]),
+    (1, &["clean", "dictionary", "json", "oversized"]),
     (2, &["cef", "leef", "syslog"]),
     (3, &["event", "wire"]),
     (4, &["mapping"]),

@@ -34,37 +34,43 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     certificates.write(&workplace.path)?;
     let server = &certificates.server;
     let server = tls::server_config(server.certificate.as_bytes(), server.key.as_bytes(), None)?;
-    let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(server), MAX_BYTES).await?;
+    let listener =
+        Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(server), MAX_BYTES).await?;
     let address = listener.address().context("ask for the listening address")?;
     let config = workplace.configure(address, &args.profile)?;
 
     let (sender, arrivals) = mpsc::channel(CHANNEL);
     let stop = CancellationToken::new();
     let listening = tokio::spawn(listener.run(sender, stop.clone()));
-    let gateway = tokio::spawn(gateway::run(config));
     let records: Vec<&str> = RECORDS.lines().filter(|line| !line.is_empty()).collect();
-    let tally = tokio::time::timeout(PATIENCE, show(&records, arrivals))
-        .await
-        .context("the receiver did not get all records in time")??;
-    gateway.await.context("run the gateway")??;
-    stop.cancel();
+    // The gateway ends by itself once the receiver has confirmed everything; then nobody needs the receiver.
+    let gateway = async {
+        let ended = tokio::time::timeout(PATIENCE, gateway::run(config)).await;
+        stop.cancel();
+        ended.context("the receiver did not get all records in time")?
+    };
+    let (tally, ended) = tokio::join!(show(&records, arrivals), gateway);
+    ended?;
+    let tally = tally.context("write to standard output")?;
     listening.await.context("stop the receiver")?;
 
     let mut out = io::stdout();
     writeln!(out, "{} records went in, {} events came out over TLS", records.len(), tally.messages)?;
     let n_violations: u64 = tally.violations.values().sum();
     writeln!(out, "{n_violations} of them break a rule of the format")?;
-    anyhow::ensure!(tally.messages == records.len() as u64 && n_violations == 0, "the demo lost or broke something");
+    anyhow::ensure!(
+        tally.messages == records.len() as u64 && n_violations == 0,
+        "the demo lost or broke something"
+    );
     Ok(())
 }
 
-/// Prints each record beside its event until all have come.
+/// Prints each record beside its event, until the receiver has ended.
 async fn show(records: &[&str], mut arrivals: mpsc::Receiver<Arrival>) -> io::Result<Tally> {
     let mut out = io::stdout();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut tally = Tally::default();
-    while tally.messages < records.len() as u64 {
-        let Some(arrival) = arrivals.recv().await else { break };
+    while let Some(arrival) = arrivals.recv().await {
         tally.count(&arrival);
         if let What::Message(message) = arrival.what {
             let place = usize::try_from(tally.messages).unwrap_or(records.len());
@@ -74,7 +80,13 @@ async fn show(records: &[&str], mut arrivals: mpsc::Receiver<Arrival>) -> io::Re
     Ok(tally)
 }
 
-fn pair(out: &mut impl Write, place: usize, records: &[&str], message: &Message, colour: bool) -> io::Result<()> {
+fn pair(
+    out: &mut impl Write,
+    place: usize,
+    records: &[&str],
+    message: &Message,
+    colour: bool,
+) -> io::Result<()> {
     let record = records.get(place - 1).copied().unwrap_or_default();
     let head: String = record.chars().take(RECORD_WIDTH).collect();
     let more = if head.len() < record.len() { " …" } else { "" };

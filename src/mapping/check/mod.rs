@@ -76,7 +76,8 @@ impl Checker<'_> {
             self.parts(&fanout.parts);
         }
         for key in &mapping.shed {
-            if !self.keys.contains(&key.value) {
+            // A key of the dictionary may be gone: a patch that removes it need not repeat the list.
+            if !self.keys.contains(&key.value) && dictionary::find(&key.value).is_none() {
                 let help = suggestion(&key.value, self.keys.iter().map(String::as_str));
                 self.error(
                     BAD_VALUE,

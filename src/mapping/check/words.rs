@@ -182,10 +182,7 @@ impl Checker<'_> {
         // A list may be asked whether it is there and what it contains.
         let shape = self.expr(subject);
         let Some(spec) = vocabulary::condition(&name.value) else {
-            let help = match vocabulary::transform(&name.value) {
-                Some(_) => Some(format!("a transform stands behind its value: `… | {}`", name.value)),
-                None => suggestion(&name.value, CONDITIONS.iter().map(|spec| spec.name)),
-            };
+            let help = suggestion(&name.value, CONDITIONS.iter().map(|spec| spec.name));
             let message = format!("unknown condition `{}`", name.value);
             self.faults.push(Diagnostic::error(UNKNOWN_CONDITION, &name.span, message).help(help));
             return;

@@ -11,7 +11,7 @@ pub fn compile(table: &ast::Lookup) -> Lookup {
     };
     let mut lookup = Lookup {
         ignore_case: table.ignore_case,
-        default: table.default.as_ref().map(constant),
+        default: table.default.as_ref().map(|default| constant(&default.value)),
         ..Lookup::default()
     };
     if table.cidr {

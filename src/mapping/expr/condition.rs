@@ -9,6 +9,7 @@ use nom::sequence::preceded;
 use super::Grammar;
 use super::token::{Fault, Parsed, blank, close, failure, found, keyword, word};
 use crate::mapping::ast::{Cond, Op, Spanned};
+use crate::mapping::vocabulary;
 
 impl<'a> Grammar<'a> {
     pub(super) fn cond(self, input: &'a str) -> Parsed<'a, Cond> {
@@ -45,6 +46,8 @@ impl<'a> Grammar<'a> {
         }
         if let Ok((rest, name)) = word(input)
             && rest.starts_with('(')
+            // A transform written like a function is read as an expression, which says where it belongs.
+            && (vocabulary::transform(name).is_none() || vocabulary::condition(name).is_some())
         {
             return self.call(input, rest, name);
         }

@@ -53,7 +53,10 @@ impl Reader<'_> {
                 Some(plain(from, node))
             }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Other(_) => {
-                let raw = self.raw(node);
+                let raw = match node.value {
+                    Value::Other(_) => format!("\"{}\"", self.raw(node)),
+                    _ => self.raw(node),
+                };
                 let message = format!("expected an expression, found {}", node.value.kind());
                 self.error_with(
                     WRONG_TYPE,

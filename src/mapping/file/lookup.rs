@@ -61,7 +61,7 @@ impl Reader<'_> {
 
     fn entry(&mut self, lookup: &mut Lookup, key: String, place: &Span, value: Spanned<Scalar>) {
         if key == "*" {
-            lookup.default = Some(value.value);
+            lookup.default = Some(value);
             return;
         }
         if lookup.cidr && !is_network(&key) {

@@ -155,7 +155,7 @@ impl Reader<'_> {
         if found.is_none() {
             let known = || words.iter().map(|(word, _)| *word);
             let help = suggestion(&text.value, known())
-                .unwrap_or_else(|| format!("one of {}", known().collect::<Vec<_>>().join(", ")));
+                .unwrap_or_else(|| format!("known words: {}", known().collect::<Vec<_>>().join(", ")));
             self.error_with(BAD_VALUE, &text.span, format!("`{name}` cannot be `{}`", text.value), help);
         }
         found.map(|(_, value)| *value)
