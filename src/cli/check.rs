@@ -111,7 +111,11 @@ impl Report {
                 (pattern.clone(), Some(n_files.unwrap_or_default()))
             }
         };
-        let found = n_files.map_or(String::new(), |n_files| format!(", {n_files} files now"));
+        let found = match n_files {
+            None => String::new(),
+            Some(1) => ", 1 file now".to_owned(),
+            Some(n_files) => format!(", {n_files} files now"),
+        };
         self.lines.push(format!("source       {name}: {what}{found}"));
         if n_files == Some(0) {
             self.warnings.push(format!("source `{name}`: no file `{what}` yet"));
