@@ -34,7 +34,7 @@ use ledger::Ledger;
 use route::{Route, chain};
 
 use super::{Cursor, SendError, Status};
-use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, SENT_BYTES, UNANSWERED, UNCONFIRMED_BYTES};
+use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, UNANSWERED, UNCONFIRMED_BYTES};
 
 /// The connections of one destination.
 #[derive(Debug)]
@@ -179,7 +179,6 @@ impl Client {
         let wire = connection.wire();
         self.torn = false;
         self.ledger.sent(id, end, frames.len() as u64, wire);
-        counter!(SENT_BYTES, "destination" => Arc::clone(&self.name)).increment(frames.len() as u64);
         self.estimate();
         self.rotate_when_due();
         Ok(())
