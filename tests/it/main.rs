@@ -9,10 +9,9 @@ mod encode;
 mod harness;
 mod mapping;
 mod mapping_faults;
+mod oversized;
 mod receivers;
 #[allow(dead_code, reason = "the benchmarks use the rest of it")]
 #[path = "../../benches/records.rs"]
 mod records;
-mod oversized;
-mod receivers;
 mod tidy;
