@@ -6,6 +6,12 @@
 //! record and two seconds more for what is left to confirm. Programs take turns, so that a disturbance of the
 //! machine hits all of them; the least of the rounds counts.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "run by hand: prints a table, and watches processes that tell nothing by themselves"
+)]
+
 #[path = "receiver.rs"]
 mod receiver;
 #[allow(dead_code)]

@@ -122,11 +122,15 @@ impl<'r> Context<'r> {
         let any_text = |subject: &'r Chain, args: &'r [Chain], test: fn(&str, &str) -> bool| {
             let holds = |value: Value<'r>| {
                 value.scalar(self.arena).is_some_and(|text| {
-                    args.iter().filter_map(|arg| self.chain(arg, element).scalar(self.arena)).any(|arg| test(text, arg))
+                    args.iter()
+                        .filter_map(|arg| self.chain(arg, element).scalar(self.arena))
+                        .any(|arg| test(text, arg))
                 })
             };
             match self.chain(subject, element) {
-                list @ (Value::Array(_) | Value::List(_)) => list.elements(self.arena).iter().any(|value| holds(*value)),
+                list @ (Value::Array(_) | Value::List(_)) => {
+                    list.elements(self.arena).iter().any(|value| holds(*value))
+                }
                 value => holds(value),
             }
         };
