@@ -159,6 +159,7 @@ fn measure(program: &Program, folder: &Path, input: &Path, n_records: u64) -> Co
         Command::new(std::env::current_exe().expect("this program"))
             .arg("--receiver")
             .arg(folder.join("certs"))
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped()),
     );
     let mut counts = BufReader::new(receiver.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
@@ -170,7 +171,10 @@ fn measure(program: &Program, folder: &Path, input: &Path, n_records: u64) -> Co
     let log = fs::File::create(own.join("output.log")).expect("a new file");
     let start = Instant::now();
     let running = Running::start(
-        (program.command)(&own, &configuration).stdout(log.try_clone().expect("a file")).stderr(log),
+        (program.command)(&own, &configuration)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log),
     );
     let watch = watch(running.0.id(), own.join("output.log"));
     let mut received = 0;
@@ -222,7 +226,7 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).spawn();
+        let child = command.spawn();
         Self(child.unwrap_or_else(|error| {
             let program = command.get_program().display();
             eprintln!("cannot start {program}: {error}; install the peers with `tests/peers`");

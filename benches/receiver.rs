@@ -19,6 +19,11 @@ pub fn run(certificates: &Path) -> ! {
     println!("{}", listener.local_addr().expect("a bound socket").port());
     let config = Arc::new(server_config(certificates));
     let count = Arc::new(AtomicU64::new(0));
+    std::thread::spawn(|| {
+        // The benchmark holds the other end: when that is gone, so is the need for a receiver.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
     let reported = count.clone();
     std::thread::spawn(move || report(&reported));
     loop {
