@@ -8,8 +8,8 @@ mod demo;
 mod exit;
 mod listen;
 mod map;
-mod out;
 mod moment;
+mod out;
 mod replay;
 mod run;
 

@@ -1,18 +1,17 @@
 //! The one integration test binary: each module a promise of the whole program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../benches/records.rs"]
-mod records;
-
 mod allocation;
 mod cli;
 mod config;
 mod content;
+mod delivery;
 mod encode;
 mod harness;
 mod mapping;
-mod receivers;
 mod mapping_faults;
+mod receivers;
 #[path = "../../benches/records.rs"]
 mod records;
+mod restart;
 mod tidy;
