@@ -48,6 +48,21 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct StartFaults(Vec<String>);
 
+impl StartFaults {
+    /// These, and one that was found elsewhere.
+    #[must_use]
+    pub fn and(mut self, other: Option<String>) -> Self {
+        self.0.extend(other);
+        self
+    }
+}
+
+impl From<String> for StartFaults {
+    fn from(fault: String) -> Self {
+        Self(vec![fault])
+    }
+}
+
 impl fmt::Display for StartFaults {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0.join("\n\n"))

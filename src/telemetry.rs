@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -134,6 +135,9 @@ impl Metrics {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|_| TelemetryError::Twice)?;
         describe();
+        metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!(START_TIME).set(started.as_secs_f64());
         Ok(Self(handle))
     }
 
@@ -199,6 +203,20 @@ fn describe() {
 pub const BUILD_INFO: &str = "cefgate_build_info";
 /// When the process started.
 pub const START_TIME: &str = "cefgate_start_time_seconds";
+/// Records taken from a source.
+pub const RECORDS_READ: &str = "cefgate_source_records_total";
+/// Those that were not a JSON object.
+pub const RECORDS_UNPARSED: &str = "cefgate_source_unparsed_total";
+/// Those above `max_record_bytes`.
+pub const RECORDS_OVERSIZED: &str = "cefgate_source_oversized_total";
+/// Wrappers with an empty list of records.
+pub const WRAPPERS_EMPTY: &str = "cefgate_source_empty_total";
+/// Bytes that are there and not yet read.
+pub const SOURCE_LAG: &str = "cefgate_source_lag_bytes";
+/// Files held open.
+pub const FILES_OPEN: &str = "cefgate_source_files_open";
+/// Files that are done with.
+pub const FILES_LEFT: &str = "cefgate_source_files_left_total";
 /// Events written.
 pub const EVENTS_SENT: &str = "cefgate_destination_events_total";
 /// Frame bytes written.
@@ -233,6 +251,12 @@ pub const SPOOL_MAX_BYTES: &str = "cefgate_spool_max_bytes";
 pub const SPOOL_SEGMENTS: &str = "cefgate_spool_segments";
 /// 1 while sources wait, by reason (`max_bytes`, `disk`).
 pub const SPOOL_WAITING: &str = "cefgate_spool_waiting";
+/// The oldest record on disk.
+pub const SPOOL_OLDEST: &str = "cefgate_spool_oldest_sequence";
+/// The number the next record gets.
+pub const SPOOL_NEXT: &str = "cefgate_spool_next_sequence";
+/// The next record to deliver, by destination.
+pub const SPOOL_CURSOR: &str = "cefgate_spool_cursor";
 /// Records not delivered yet, by destination.
 pub const SPOOL_LAG: &str = "cefgate_spool_lag_records";
 /// Undelivered records removed, by destination and reason (`full`, `max_age`).
@@ -245,8 +269,6 @@ pub const SEGMENTS_CORRUPT: &str = "cefgate_spool_corrupt_segments_total";
 pub const SPOOL_SYNCS: &str = "cefgate_spool_syncs_total";
 /// Writes or syncs that failed, by kind (`full`, `error`).
 pub const SPOOL_WRITE_ERRORS: &str = "cefgate_spool_write_errors_total";
-/// Bytes of frames written, by destination.
-pub const SENT_BYTES: &str = "cefgate_sink_sent_bytes_total";
 /// Connections opened, by destination.
 pub const CONNECTIONS: &str = "cefgate_sink_connections_total";
 /// Connections that ended as a receipt, by destination.
@@ -262,6 +284,25 @@ pub const UNCONFIRMED_BYTES: &str = "cefgate_sink_unconfirmed_bytes";
 pub const METRICS: &[Metric] = &[
     gauge(BUILD_INFO, Unit::Count, "Always 1; label `version` is the running version."),
     gauge(START_TIME, Unit::Seconds, "When the process started, in seconds since 1970-01-01 UTC."),
+    counter(RECORDS_READ, Unit::Count, "Records taken from a source; label `source`."),
+    counter(
+        RECORDS_UNPARSED,
+        Unit::Count,
+        "Input that was not a JSON object and was kept as a record of table `unparsed`; label `source`.",
+    ),
+    counter(
+        RECORDS_OVERSIZED,
+        Unit::Count,
+        "Records above `max_record_bytes`, kept as head, length and SHA-256; label `source`.",
+    ),
+    counter(WRAPPERS_EMPTY, Unit::Count, "Wrappers with an empty list of records; label `source`."),
+    gauge(
+        SOURCE_LAG,
+        Unit::Bytes,
+        "Bytes in the files of a source that are not yet records; label `source`.",
+    ),
+    gauge(FILES_OPEN, Unit::Count, "Files held open; label `source`."),
+    counter(FILES_LEFT, Unit::Count, "Files that were renamed or removed and have been read to their end."),
     counter(
         EVENTS_SENT,
         Unit::Count,
@@ -311,6 +352,13 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "1 while sources wait for the spool; label `reason` is `max_bytes` or `disk`.",
     ),
+    gauge(SPOOL_OLDEST, Unit::Count, "Number of the oldest record on disk: the first that can be replayed."),
+    gauge(SPOOL_NEXT, Unit::Count, "Number that the next record gets."),
+    gauge(
+        SPOOL_CURSOR,
+        Unit::Count,
+        "Number of the next record to deliver: all before it are received for certain; label `destination`.",
+    ),
     gauge(SPOOL_LAG, Unit::Count, "Records not delivered yet; label `destination`."),
     counter(
         RECORDS_DROPPED,
@@ -325,7 +373,6 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         "Writes or syncs that failed; label `kind` is `full` or `error`.",
     ),
-    counter(SENT_BYTES, Unit::Bytes, "Bytes of frames written to connections; label `destination`."),
     counter(CONNECTIONS, Unit::Count, "Connections opened; label `destination`."),
     counter(RECEIPTS, Unit::Count, "Connections that ended as a receipt; label `destination`."),
     counter(BREAKS, Unit::Count, "Connections that broke with something unconfirmed; label `destination`."),

@@ -1,11 +1,11 @@
 //! `cefgate certs dev`: certificates for a trial, made on the spot.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
+use super::out;
 use crate::certs::Development;
 
 /// What to make.
@@ -38,10 +38,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         text.push_str(&format!("{:<w$}  {use_for}\n", file.display(), w = width(&files)));
     }
     text.push_str(&usage(&absolute, host));
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("write to standard output"),
-    }
+    out::print(&text)
 }
 
 fn usage(directory: &Path, host: &str) -> String {

@@ -7,7 +7,7 @@ use crate::duration;
 use crate::record::Timestamp;
 use crate::spool::Seek;
 
-/// Reads `2026-01-31T08:00:00Z`, `2026-01-31` (its beginning in UTC) or `2h ago`.
+/// Reads `2026-01-31T08:00:00Z`, `2026-01-31` (its beginning in UTC), `2h ago` or `2h`, which is the same.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     time_before(text, Timestamp::now())
 }
@@ -23,21 +23,19 @@ pub fn place(text: &str) -> Result<Seek, String> {
 }
 
 fn time_before(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let text = text.trim();
-    if let Some(span) = text.strip_suffix("ago") {
-        let span = duration::parse(span)?;
-        let past = i64::try_from(span.as_millis()).ok().and_then(|span| now.0.checked_sub(span));
-        return past.map(Timestamp).ok_or_else(|| format!("`{text}` is too long ago"));
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Ok(Timestamp(instant.as_millisecond()));
     }
-    let instant = match text.parse::<jiff::Timestamp>() {
-        Ok(instant) => Some(instant),
-        // A time without a zone would be a day here, and somewhere else a different one: only a bare date may.
-        Err(_) if text.len() == DATE_LENGTH => {
-            text.parse::<Date>().ok().and_then(|date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok())
-        }
-        Err(_) => None,
-    };
-    instant.map(|instant| Timestamp(instant.as_millisecond())).ok_or_else(|| {
+    // A time without a zone would mean one instant here and another elsewhere: only a bare date may.
+    if text.len() == DATE_LENGTH
+        && let Ok(date) = text.parse::<Date>()
+        && let Ok(midnight) = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))
+    {
+        return Ok(Timestamp(midnight.as_millisecond()));
+    }
+    let span = duration::parse(text.strip_suffix("ago").unwrap_or(text)).ok();
+    let span = span.and_then(|span| i64::try_from(span.as_millis()).ok());
+    span.and_then(|span| now.0.checked_sub(span)).map(Timestamp).ok_or_else(|| {
         format!("`{text}` is not a time such as `2026-01-31T08:00:00Z`, `2026-01-31` or `2h ago`")
     })
 }
@@ -66,7 +64,7 @@ mod tests {
         check("yesterday", None);
         check("ago", None);
         check("-2h ago", None);
-        check("2h", None);
+        check("90m", Some(now.0 - 5_400_000));
         check("", None);
     }
 

@@ -48,9 +48,10 @@ pub use read_only::{ReadOnly, ReplayReader};
 pub use reader::{Chunk, Reader, Seek};
 
 use crate::record::Name;
-pub use crate::telemetry::{
+use crate::telemetry::{
     BYTES_SPOOLED, RECORDS_CORRUPT, RECORDS_DROPPED, RECORDS_SPOOLED, SEGMENTS_CORRUPT, SPOOL_BYTES,
-    SPOOL_LAG, SPOOL_MAX_BYTES, SPOOL_SEGMENTS, SPOOL_SYNCS, SPOOL_WAITING, SPOOL_WRITE_ERRORS,
+    SPOOL_CURSOR, SPOOL_LAG, SPOOL_MAX_BYTES, SPOOL_NEXT, SPOOL_OLDEST, SPOOL_SEGMENTS, SPOOL_SYNCS,
+    SPOOL_WAITING, SPOOL_WRITE_ERRORS,
 };
 use disk::Disk;
 use log::Log;

@@ -45,8 +45,12 @@ impl Writer {
         gauge!(super::SPOOL_BYTES).set(approximate(log.bytes()));
         gauge!(super::SPOOL_MAX_BYTES).set(approximate(config.max_bytes));
         gauge!(super::SPOOL_SEGMENTS).set(approximate(log.extents.len() as u64));
+        gauge!(super::SPOOL_OLDEST).set(approximate(log.oldest()));
+        gauge!(super::SPOOL_NEXT).set(approximate(log.next()));
         for destination in &log.destinations {
-            gauge!(super::SPOOL_LAG, "destination" => destination.name.to_string())
+            let name = || destination.name.to_string();
+            gauge!(super::SPOOL_CURSOR, "destination" => name()).set(approximate(destination.cursor));
+            gauge!(super::SPOOL_LAG, "destination" => name())
                 .set(approximate(log.next().saturating_sub(destination.cursor)));
         }
     }

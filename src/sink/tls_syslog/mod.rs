@@ -34,7 +34,7 @@ use ledger::Ledger;
 use route::{Route, chain};
 
 use super::{Cursor, SendError, Status};
-use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, SENT_BYTES, UNANSWERED, UNCONFIRMED_BYTES};
+use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, UNANSWERED, UNCONFIRMED_BYTES};
 
 /// The connections of one destination.
 #[derive(Debug)]
@@ -87,6 +87,10 @@ impl Client {
             settled: None,
             failure: None,
             next_id: 0,
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a connection tells a few things and ends; few live at once"
+            )]
             events: unbounded_channel(),
             config,
         }
@@ -175,7 +179,6 @@ impl Client {
         let wire = connection.wire();
         self.torn = false;
         self.ledger.sent(id, end, frames.len() as u64, wire);
-        counter!(SENT_BYTES, "destination" => Arc::clone(&self.name)).increment(frames.len() as u64);
         self.estimate();
         self.rotate_when_due();
         Ok(())

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use metrics::{counter, gauge};
+use metrics::counter;
 use tracing::{info, warn};
 
 use super::config::{Config, PathPattern};
@@ -19,6 +19,7 @@ use super::tail::{Patience, Tail};
 use crate::record::{Batch, Partition, Position, Table};
 use crate::source::envelope::Envelope;
 use crate::source::lines::Lines;
+use crate::telemetry;
 
 /// All files of one source.
 pub struct Files {
@@ -97,9 +98,12 @@ impl Files {
         if let Some(partition) = self.close_finished() {
             return Step::Forget(partition);
         }
-        let n_open = u32::try_from(self.tails.len()).unwrap_or(u32::MAX);
-        gauge!(FILES_OPEN).set(f64::from(n_open));
         if self.config.follow { Step::Idle } else { Step::Done }
+    }
+
+    /// Files held open.
+    pub fn n_open(&self) -> usize {
+        self.tails.len()
     }
 
     /// The envelope, for its counts.
@@ -173,7 +177,7 @@ impl Files {
             self.lines.clear();
             self.active = None;
         }
-        counter!(FILES_LEFT).increment(1);
+        counter!(telemetry::FILES_LEFT).increment(1);
         Some(tail.partition)
     }
 
@@ -291,9 +295,3 @@ const RENAMED_LOOKS: u32 = 1200;
 const REMOVED_LOOKS: u32 = 40;
 /// Batches after which another file has its turn.
 const TURN_BATCHES: u32 = 16;
-
-// metric names
-/// Files held open by `file` sources.
-pub const FILES_OPEN: &str = "cefgate_source_files_open";
-/// Files that were renamed or removed and have been read to their end.
-pub const FILES_LEFT: &str = "cefgate_source_files_left_total";

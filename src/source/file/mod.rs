@@ -24,6 +24,7 @@ use super::SourceError;
 use super::envelope::Tally;
 use crate::record::Name;
 use crate::spool::Intake;
+use crate::telemetry;
 
 /// Reads until told to stop, or until all is read where nothing is followed.
 ///
@@ -61,7 +62,9 @@ pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Res
                 in_flight.push(async move { intake.forget(&partition).await });
             }
             Step::Idle => {
-                gauge!(LAG_BYTES, "source" => intake.source().clone()).set(float(files.lag()));
+                let source = || intake.source().clone();
+                gauge!(telemetry::SOURCE_LAG, "source" => source()).set(float(files.lag()));
+                gauge!(telemetry::FILES_OPEN, "source" => source()).set(float(files.n_open() as u64));
                 if !rest(poll, &stop, &mut in_flight).await? {
                     return Ok(());
                 }
@@ -109,10 +112,10 @@ fn resume<T>(error: JoinError) -> T {
 
 fn count(source: &Name, tally: Tally) {
     for (name, n) in [
-        (RECORDS_READ, tally.records),
-        (RECORDS_UNPARSED, tally.unparsed),
-        (RECORDS_OVERSIZED, tally.oversized),
-        (WRAPPERS_EMPTY, tally.empty),
+        (telemetry::RECORDS_READ, tally.records),
+        (telemetry::RECORDS_UNPARSED, tally.unparsed),
+        (telemetry::RECORDS_OVERSIZED, tally.oversized),
+        (telemetry::WRAPPERS_EMPTY, tally.empty),
     ] {
         if n > 0 {
             counter!(name, "source" => source.clone()).increment(n);
@@ -122,24 +125,12 @@ fn count(source: &Name, tally: Tally) {
 
 /// For a gauge: exact up to 2^53.
 #[allow(clippy::cast_precision_loss)]
-fn float(bytes: u64) -> f64 {
-    bytes as f64
+fn float(number: u64) -> f64 {
+    number as f64
 }
 
 /// Batches on their way into the spool at a time, so that one sync stores several.
 const MAX_IN_FLIGHT: usize = 4;
-
-// metric names
-/// Records taken from a source.
-pub const RECORDS_READ: &str = "cefgate_source_records_total";
-/// Those that were not a JSON object.
-pub const RECORDS_UNPARSED: &str = "cefgate_source_unparsed_total";
-/// Those above `max_record_bytes`.
-pub const RECORDS_OVERSIZED: &str = "cefgate_source_oversized_total";
-/// Wrappers with an empty list of records.
-pub const WRAPPERS_EMPTY: &str = "cefgate_source_empty_total";
-/// Bytes in the files of a source that are not yet records.
-pub const LAG_BYTES: &str = "cefgate_source_lag_bytes";
 
 #[cfg(test)]
 mod tests;
