@@ -9,7 +9,9 @@ mod encode;
 mod harness;
 mod mapping;
 mod mapping_faults;
+mod metrics;
 mod receivers;
 #[path = "../../benches/records.rs"]
 mod records;
+mod replay;
 mod tidy;

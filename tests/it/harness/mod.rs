@@ -6,3 +6,4 @@ pub mod pipeline;
 pub mod rsyslog;
 pub mod sender;
 pub mod syslog_ng;
+pub mod workplace;
