@@ -72,7 +72,10 @@ impl Rows {
             ("FileName", text(image)),
             ("FolderPath", text(&format!("{folder}\\\\{image}"))),
             ("SHA1", text(&random.hex(number, 40))),
-            ("SHA256", text(&if number % 3 == 0 { random.hex(number ^ 0xfade, 64) } else { String::new() })),
+            (
+                "SHA256",
+                text(&if number.is_multiple_of(3) { random.hex(number ^ 0xfade, 64) } else { String::new() }),
+            ),
             ("MD5", text(&random.hex(number ^ 0xbeef, 32))),
             ("FileSize", (10_000 + random.below(9_000_000)).to_string()),
             ("ProcessVersionInfoCompanyName", text("Example Corporation")),

@@ -16,7 +16,7 @@ use jiff::tz::Offset;
 
 pub use self::rules::Violation;
 pub use crate::clean::Written;
-use crate::clean::{fit, instant, is_control, is_plain, write_display, write_integer, write_rewritten};
+use crate::clean::{Escapes, fit, instant, is_plain, write_display, write_integer};
 use crate::record::Timestamp;
 
 /// Writes one event: the header at once, then pairs in the order of the calls.
@@ -179,12 +179,7 @@ pub fn write_header_field(out: &mut Vec<u8>, text: &str, max_chars: u32) -> Writ
     if is_plain(text.as_bytes(), *b"|\\") {
         out.extend_from_slice(text.as_bytes());
     } else {
-        write_rewritten(out, text.as_bytes(), |byte| match byte {
-            b'|' => Some(b"\\|"),
-            b'\\' => Some(b"\\\\"),
-            _ if is_control(byte) => Some(b" "),
-            _ => None,
-        });
+        HEADER_ESCAPES.write(out, text.as_bytes());
     }
     written
 }
@@ -197,14 +192,7 @@ pub fn write_value(out: &mut Vec<u8>, text: &str, max_chars: Option<u32>) -> Wri
     if is_plain(text.as_bytes(), *b"=\\") {
         out.extend_from_slice(text.as_bytes());
     } else {
-        write_rewritten(out, text.as_bytes(), |byte| match byte {
-            b'=' => Some(b"\\="),
-            b'\\' => Some(b"\\\\"),
-            b'\n' => Some(b"\\n"),
-            b'\r' => Some(b"\\r"),
-            _ if is_control(byte) => Some(b" "),
-            _ => None,
-        });
+        VALUE_ESCAPES.write(out, text.as_bytes());
     }
     written
 }
@@ -222,6 +210,10 @@ pub fn write_time(out: &mut Vec<u8>, time: Timestamp, form: TimeForm) {
         }
     }
 }
+
+// CEF Implementation Standard v27, character encoding.
+static HEADER_ESCAPES: Escapes = Escapes::new(&[(b'\\', b'\\'), (b'|', b'|')]);
+static VALUE_ESCAPES: Escapes = Escapes::new(&[(b'\\', b'\\'), (b'=', b'='), (b'\n', b'n'), (b'\r', b'r')]);
 
 /// What an empty header field becomes.
 pub const PLACEHOLDER: &str = "-";

@@ -193,6 +193,9 @@ fn has_bare_equals(raw: &str) -> bool {
 
 /// Undoes the escapes `allowed`; another one stays as it stands and is reported.
 fn unescape(raw: &str, allowed: &[u8], report: &mut dyn FnMut()) -> String {
+    if !raw.contains('\\') {
+        return raw.to_owned();
+    }
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars();
     while let Some(char) = chars.next() {

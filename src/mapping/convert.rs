@@ -165,7 +165,7 @@ fn mac<'r>(text: &str, arena: &'r Bump) -> Option<&'r str> {
 fn as_text<'r>(value: Value<'r>, arena: &'r Bump) -> &'r str {
     value.scalar(arena).unwrap_or_else(|| {
         let mut out = BumpString::new_in(arena);
-        value.write_json(&mut out, arena);
+        value.write_json(&mut out);
         out.into_bump_str()
     })
 }

@@ -13,6 +13,7 @@ use super::program::{
 };
 use super::transform;
 use super::value::Value;
+use crate::oversized;
 use crate::record::Record;
 
 /// One record on its way through a program.
@@ -22,7 +23,7 @@ pub struct Context<'r> {
     /// Holds every text made for this record.
     pub arena: &'r Bump,
     /// The record's columns.
-    pub slots: &'r [Value<'r>],
+    pub slots: &'r [Cell<Value<'r>>],
     /// Variables that were needed so far.
     pub vars: &'r [Cell<Option<Value<'r>>>],
     /// One bit for each overlay that applies.
@@ -99,9 +100,10 @@ impl<'r> Context<'r> {
             Supply::Template(pieces, missing) => (self.template(pieces, *missing), 0),
             Supply::Hash(chains) => self.hash(chains),
         };
-        match (choice.digest, value.scalar(self.arena)) {
-            (Some(n_digits), Some(text)) => (transform::digest(text, n_digits, self.arena), alternative),
-            _ => (value, alternative),
+        let Some(n_digits) = choice.digest else { return (value, alternative) };
+        match value.scalar(self.arena) {
+            Some(text) => (transform::digest(text, n_digits, self.arena), alternative),
+            None => (value, alternative),
         }
     }
 
@@ -118,13 +120,19 @@ impl<'r> Context<'r> {
     /// Whether a condition holds.
     pub fn holds(&self, condition: &'r Condition, element: Value<'r>) -> bool {
         let any_text = |subject: &'r Chain, args: &'r [Chain], test: fn(&str, &str) -> bool| {
-            self.chain(subject, element).elements(self.arena).iter().filter_map(|v| v.scalar(self.arena)).any(
-                |text| {
+            let holds = |value: Value<'r>| {
+                value.scalar(self.arena).is_some_and(|text| {
                     args.iter()
                         .filter_map(|arg| self.chain(arg, element).scalar(self.arena))
                         .any(|arg| test(text, arg))
-                },
-            )
+                })
+            };
+            match self.chain(subject, element) {
+                list @ (Value::Array(_) | Value::List(_)) => {
+                    list.elements(self.arena).iter().any(|value| holds(*value))
+                }
+                value => holds(value),
+            }
         };
         match condition {
             Condition::And(all) => all.iter().all(|inner| self.holds(inner, element)),
@@ -149,7 +157,7 @@ impl<'r> Context<'r> {
 
     fn origin(&self, origin: &'r Origin, element: Value<'r>) -> Value<'r> {
         match origin {
-            Origin::Slot(slot) => self.slots[*slot],
+            Origin::Slot(slot) => self.slot(*slot),
             Origin::Var(number) => self.vars[*number].get().unwrap_or_else(|| {
                 let value = self.chain(&self.program.vars[*number], Value::Missing);
                 self.vars[*number].set(Some(value));
@@ -162,6 +170,18 @@ impl<'r> Context<'r> {
                 self.applicable(field).map_or(Value::Missing, |choice| self.choice(choice).0)
             }
             Origin::Constant(constant) => constant.value(),
+        }
+    }
+
+    /// A column. Text with escapes is decoded when it is first looked at, and only then.
+    fn slot(&self, slot: usize) -> Value<'r> {
+        match self.slots[slot].get() {
+            Value::Raw(text) if text.escaped => {
+                let value = Value::text(text.decode(self.arena));
+                self.slots[slot].set(value);
+                value
+            }
+            value => value,
         }
     }
 
@@ -200,11 +220,18 @@ impl<'r> Context<'r> {
             Fact::Sequence => number(self.record.sequence),
             Fact::Reason => Value::text(self.reason),
             Fact::Text => {
-                let head = &self.record.body[..self.record.body.len().min(MAX_TEXT_BYTES)];
+                let body = oversized::read(&self.record.body).map_or(&*self.record.body, |parts| parts.head);
+                let head = &body[..body.len().min(MAX_TEXT_BYTES)];
                 Value::text(self.arena.alloc_str(&String::from_utf8_lossy(head)))
             }
-            Fact::Length => number(self.record.body.len() as u64),
-            Fact::Sha256 => transform::digest_bytes(&self.record.body, 64, self.arena),
+            Fact::Length => {
+                let body = &self.record.body;
+                number(oversized::read(body).map_or(body.len() as u64, |parts| parts.length))
+            }
+            Fact::Sha256 => match oversized::read(&self.record.body) {
+                Some(parts) => Value::text(self.arena.alloc_str(parts.sha256)),
+                None => transform::digest_bytes(&self.record.body, 64, self.arena),
+            },
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Columns that no path names are stepped over; those that are named become slices in a numbered slot.
 
+use std::cell::Cell;
+
 use bumpalo::Bump;
 
 use super::value::{Value, parse_container};
@@ -78,7 +80,7 @@ impl Trie {
 
     /// Fills the slots from a record. A record that lacks the root is read as if it were the root: rows of
     /// advanced hunting come without the envelope.
-    pub fn read<'r>(&self, body: &'r str, arena: &'r Bump) -> Result<&'r [Value<'r>], NotAnObject> {
+    pub fn read<'r>(&self, body: &'r str, arena: &'r Bump) -> Result<&'r [Cell<Value<'r>>], NotAnObject> {
         let mut pass = Pass {
             trie: self,
             arena,
@@ -91,13 +93,13 @@ impl Trie {
         {
             pass.top(body, root)?;
         }
-        Ok(pass.slots)
+        Ok(Cell::from_mut(pass.slots).as_slice_of_cells())
     }
 
     /// Slots of a record that has no columns.
     #[must_use]
-    pub fn empty<'r>(&self, arena: &'r Bump) -> &'r [Value<'r>] {
-        arena.alloc_slice_fill_copy(self.n_slots, Value::Missing)
+    pub fn empty<'r>(&self, arena: &'r Bump) -> &'r [Cell<Value<'r>>] {
+        Cell::from_mut(arena.alloc_slice_fill_copy(self.n_slots, Value::Missing)).as_slice_of_cells()
     }
 
     fn node<'p>(&mut self, path: impl Iterator<Item = &'p str>) -> usize {
@@ -216,13 +218,10 @@ impl Names {
 /// Mixes the length with the first and last eight bytes: enough to tell column names apart, whatever their length.
 fn hash(name: &str) -> u32 {
     let bytes = name.as_bytes();
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        let n_bytes = bytes.len().min(8);
-        word[..n_bytes].copy_from_slice(&bytes[..n_bytes]);
-        u64::from_le_bytes(word)
+    let ends = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => u64::from_le_bytes(*head) ^ u64::from_le_bytes(*tail).rotate_left(29),
+        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     };
-    let ends = word(bytes) ^ word(&bytes[bytes.len().saturating_sub(8)..]).rotate_left(29);
     let mixed = (ends ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from(mixed >> 32).unwrap_or_default()
 }
@@ -245,8 +244,8 @@ mod tests {
         let slots = trie.read(body, &arena).unwrap();
         slots
             .iter()
-            .map(|value| match value {
-                Value::Object(raw) | Value::Array(raw) => Some((*raw).to_owned()),
+            .map(|slot| match slot.get() {
+                Value::Object(raw) | Value::Array(raw) => Some(raw.to_owned()),
                 other => other.scalar(&arena).map(str::to_owned),
             })
             .collect()

@@ -247,7 +247,7 @@ impl<'r> Event<'_, 'r> {
             Converted::Missing => return Ok(()),
             Converted::Rejected => return Err(Reject(number)),
         };
-        self.pair(number, field, choice, prefix, label, text, allowance, start);
+        self.pair(number, field, choice, prefix, label.map(|label| &**label), text, allowance, start);
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl<'r> Event<'_, 'r> {
         field: &Field,
         choice: &Choice,
         prefix: &[u8],
-        label: Option<&Box<[u8]>>,
+        label: Option<&[u8]>,
         text: &str,
         allowance: usize,
         start: usize,
@@ -294,20 +294,23 @@ impl<'r> Event<'_, 'r> {
     /// Writes a value in at most `room` bytes: fewer characters until it fits.
     fn value_within(&mut self, format: Format, text: &str, max: Option<u32>, room: usize) -> Written {
         let at = self.message.len();
-        let mut written = format.value(self.message, text, max);
-        let mut limit =
-            text.chars().count().min(max.map_or(usize::MAX, |max| max as usize)).min(u32::MAX as usize);
-        while self.message.len() - at > room {
+        let written = format.value(self.message, text, max);
+        if self.message.len() - at <= room {
+            return written;
+        }
+        let mut limit = text.chars().count().min(max.map_or(usize::MAX, |max| max as usize));
+        loop {
             let size = self.message.len() - at;
+            if size <= room {
+                return Written::Cut;
+            }
             limit = (limit * room / size).min(limit.saturating_sub(1));
             self.message.truncate(at);
             if limit == 0 {
                 return Written::Empty;
             }
             format.value(self.message, text, u32::try_from(limit).ok());
-            written = Written::Cut;
         }
-        written
     }
 
     /// Writes the event again, within the budget: the fields of `[limits] shed` go first, then the longest is cut.
@@ -351,7 +354,10 @@ impl<'r> Event<'_, 'r> {
         if number.is_none() {
             self.state.faults[self.program.fields.len() + 2][Fault::Type as usize] += 1;
         }
-        // Clamped to 0..=10 and whole, so the conversion is exact.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "clamped to what fits; digits after the point go"
+        )]
         number.map_or(DEFAULT_SEVERITY, |number| number.clamp(0.0, 10.0) as u8)
     }
 

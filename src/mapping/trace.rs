@@ -102,7 +102,7 @@ impl Program {
             .and_then(|text| text.parse::<f64>().ok())
             .unwrap_or(5.0)
             .clamp(0.0, 10.0);
-        // Clamped to 0..=10 above.
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to what fits above")]
         let severity = severity as u8;
         let own = self.identity.iter().flatten();
         let mut header: Vec<FieldTrace> =

@@ -30,7 +30,7 @@ pub fn apply<'r>(transform: &'r Transform, value: Value<'r>, context: &Context<'
         Transform::Min => extreme(value, arena, std::cmp::Ordering::is_lt),
         Transform::Json => {
             let mut out = BumpString::new_in(arena);
-            value.write_json(&mut out, arena);
+            value.write_json(&mut out);
             Value::text(out.into_bump_str())
         }
         Transform::PathJoin(directory, name) => path_join(value, directory, name, arena),

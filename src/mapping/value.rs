@@ -125,7 +125,7 @@ impl<'r> Value<'r> {
     }
 
     /// The value as compact JSON text.
-    pub fn write_json(self, out: &mut bumpalo::collections::String<'_>, arena: &'r Bump) {
+    pub fn write_json(self, out: &mut bumpalo::collections::String<'_>) {
         match self {
             Self::Missing => out.push_str("null"),
             Self::Number(digits) => out.push_str(digits),
@@ -143,7 +143,7 @@ impl<'r> Value<'r> {
                     if index > 0 {
                         out.push(',');
                     }
-                    value.write_json(out, arena);
+                    value.write_json(out);
                 }
                 out.push(']');
             }
@@ -262,7 +262,7 @@ mod tests {
     fn objects_are_emitted_as_compact_json() {
         let arena = Bump::new();
         let mut out = bumpalo::collections::String::new_in(&arena);
-        parse_container("{ \"a\" : [ 1 , \"x \\\" y\" ] }").unwrap().write_json(&mut out, &arena);
+        parse_container("{ \"a\" : [ 1 , \"x \\\" y\" ] }").unwrap().write_json(&mut out);
         assert_eq!(out.as_str(), r#"{"a":[1,"x \" y"]}"#);
     }
 }

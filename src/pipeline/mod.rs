@@ -7,7 +7,6 @@ mod settings;
 
 pub use self::settings::Settings;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -16,6 +15,7 @@ use crate::event::Finished;
 use crate::mapping::evaluate::Fault;
 use crate::mapping::run::{Outcome, State};
 use crate::mapping::set::{GENERIC, MappingSet, UNPARSED};
+use crate::oversized;
 use crate::record::{Name, Record, Table, Timestamp};
 use crate::syslog::{self, Framer};
 
@@ -184,12 +184,16 @@ impl Pipeline {
             return;
         }
         if &*record.table.0 == Table::UNPARSED {
-            return self.unparsed(place, record, "not a JSON object", frames);
+            let reason = match oversized::read(&record.body) {
+                Some(_) => "larger than max_record_bytes",
+                None => "not a JSON object",
+            };
+            return self.unparsed(place, record, reason, frames);
         }
         let route = self.route(&record.table);
-        let body = match String::from_utf8_lossy(&record.body) {
-            Cow::Borrowed(text) => text,
-            Cow::Owned(text) => &*self.arena.alloc_str(&text),
+        let body = match std::str::from_utf8(&record.body) {
+            Ok(text) => text,
+            Err(_) => &*self.arena.alloc_str(&String::from_utf8_lossy(&record.body)),
         };
         let set = &self.set;
         for &number in &self.routes[route].candidates {

@@ -15,6 +15,28 @@ use cefgate::record::{Table, Timestamp};
 use cefgate::wire::{Framing, Header, Wire};
 
 use crate::harness::pipeline::record;
+use crate::records;
+
+#[test]
+fn every_raw_record_gives_the_events_that_are_written_down() {
+    for profile in ["default", "qradar"] {
+        let mut pipeline = pipeline(profile, None);
+        for (table, path) in golden() {
+            let events = lines(&mut pipeline, &table, &fs::read(&path).unwrap()).join("\n") + "\n";
+            let expected = path.with_extension(format!("{profile}.txt"));
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                fs::write(&expected, &events).unwrap();
+            }
+            let written = fs::read_to_string(&expected).unwrap_or_default();
+            assert_eq!(
+                events,
+                written,
+                "{}: run with UPDATE_GOLDEN=1 and read the difference",
+                expected.display()
+            );
+        }
+    }
+}
 
 #[test]
 fn every_raw_record_is_one_event_that_breaks_no_rule() {
@@ -134,6 +156,27 @@ fn the_patch_of_the_readme_works() {
     assert_eq!(dropped, Vec::<String>::new());
     let event = one(&mut pipeline, "DeviceProcessEvents", "created");
     assert_eq!((event.value("cs3"), event.value("cs5")), (None, Some("Other")));
+}
+
+#[test]
+fn records_to_measure_with_are_distinct_and_give_one_clean_event_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.ndjson");
+    let write = |seed| {
+        records::write(&path, 1000, seed).unwrap();
+        fs::read_to_string(&path).unwrap()
+    };
+    let text = write(7);
+    assert!(text == write(7) && text != write(8));
+    let rows: BTreeSet<&str> = text.lines().collect();
+    assert_eq!(rows.len(), 1000);
+    assert!((2_800..3_300).contains(&(text.len() / 1000)), "{}", text.len());
+    let mut pipeline = pipeline("default", None);
+    for row in rows {
+        let events = lines(&mut pipeline, "DeviceProcessEvents", row.as_bytes());
+        assert_eq!(events.len(), 1, "{row}");
+        assert_eq!(parse(&events[0]).unwrap().violations, [], "{row}");
+    }
 }
 
 /// Lines of bare events, so that the parsers see what a receiver's parser sees.

@@ -118,7 +118,7 @@ impl<'a> Compiler<'a> {
             ast::Action::Drop => Action::Drop,
             ast::Action::Keep => Action::Keep,
             ast::Action::Sample { keep, key } => {
-                // A share of the hash's range: the conversion saturates, as it should for 1.0.
+                #[expect(clippy::cast_possible_truncation, reason = "it saturates, as it should for 1.0")]
                 let bound = (keep.clamp(0.0, 1.0) * u64::MAX as f64) as u64;
                 Action::Sample(bound, key.iter().map(|key| self.chain(&key.value, Scope::Record)).collect())
             }

@@ -87,6 +87,10 @@ impl Client {
             settled: None,
             failure: None,
             next_id: 0,
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a connection tells a few things and ends; few live at once"
+            )]
             events: unbounded_channel(),
             config,
         }
