@@ -93,8 +93,13 @@ fn the_manual_lists_every_metric() {
 }
 
 /// What comes last.
-const ENDS: &[&str] =
-    &["cefgate_spool_lag", "cefgate_sink_receipts", "cefgate_source_lag", "cefgate_source_files"];
+const ENDS: &[&str] = &[
+    "cefgate_mapping_events",
+    "cefgate_sink_receipts",
+    "cefgate_source_files",
+    "cefgate_source_lag",
+    "cefgate_spool_lag",
+];
 
 fn has(text: &str, name: &str, value: &str) -> bool {
     text.lines().any(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')) == Some(value))
@@ -126,5 +131,6 @@ fn scrape(address: SocketAddr) -> Option<String> {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.starts_with("HTTP/1.1 200").then_some(answer)
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }
