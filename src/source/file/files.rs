@@ -185,10 +185,12 @@ impl Files {
     fn look(&mut self) {
         let first = self.looked.is_none();
         self.looked = Some(Instant::now());
+        let (paths, complete) = self.paths();
         for tail in &mut self.tails {
-            tail.leaving = true;
+            // Where a folder cannot be read, nothing is known to have left it.
+            tail.leaving |= complete;
         }
-        for path in self.paths() {
+        for path in paths {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_file() => {
                     let identity = Identity::of(&metadata);
@@ -202,7 +204,13 @@ impl Files {
                 }
                 Ok(_) => self.refuse(&path, &io::Error::other("not a regular file")),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.refuse(&path, &error),
+                Err(error) => {
+                    self.tails
+                        .iter_mut()
+                        .filter(|tail| tail.path == path)
+                        .for_each(|tail| tail.leaving = false);
+                    self.refuse(&path, &error);
+                }
             }
         }
         if first {
@@ -210,12 +218,15 @@ impl Files {
         }
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
+    /// The paths asked for that exist, and whether all folders could be read for it.
+    fn paths(&self) -> (Vec<PathBuf>, bool) {
         match &self.config.path {
-            PathPattern::Stdin => Vec::new(),
-            PathPattern::File(path) => vec![path.clone()],
+            PathPattern::Stdin => (Vec::new(), true),
+            PathPattern::File(path) => (vec![path.clone()], true),
             PathPattern::Glob(pattern) => {
-                glob::glob(pattern).map(|paths| paths.filter_map(Result::ok).collect()).unwrap_or_default()
+                let found: Vec<_> = glob::glob(pattern).into_iter().flatten().collect();
+                let complete = found.iter().all(Result::is_ok);
+                (found.into_iter().filter_map(Result::ok).collect(), complete)
             }
         }
     }
