@@ -82,7 +82,7 @@ impl Drop for Running {
 
 /// Asks again and again until there is an answer.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let (_never, nothing) = std::sync::mpsc::channel::<()>();
+    let (_never, nothing) = std::sync::mpsc::sync_channel::<()>(1);
     let until = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while std::time::Instant::now() < until {
         if let Some(answer) = ask() {
