@@ -6,7 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::workplace::{SAMPLES, Workplace, wait_for};
+use crate::harness::until;
+use crate::harness::workplace::{SAMPLES, Workplace};
 
 const LOOK: &str = "[destination.look]\nframing = 'lf'\nfile.path = 'DIR/out.log'";
 
@@ -72,7 +73,7 @@ fn a_replay_works_beside_a_running_gateway() {
     let n_samples = SAMPLES.lines().count();
     let _gateway = workplace.start(&["run"]);
     let lines = |n_lines| {
-        wait_for("events in the file", || {
+        until("the events are in the file", || {
             let lines = workplace.lines("out.log");
             (lines.len() >= n_lines).then_some(lines)
         })

@@ -12,10 +12,13 @@ use super::peer::{Peer, address};
 
 /// Sends the bytes and waits for the receiver's end of the connection, which says that it has read them all.
 pub fn send(peer: &Peer, port: u16, bytes: &[u8]) {
+    send_trusting(peer.certificates.authority.certificate.as_bytes(), port, bytes);
+}
+
+/// The same to any receiver, whose authority is given as PEM.
+pub fn send_trusting(authority: &[u8], port: u16, bytes: &[u8]) {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(peer.certificates.authority.certificate.as_bytes()).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
