@@ -11,7 +11,6 @@ mod harness;
 mod mapping;
 mod mapping_faults;
 mod metrics;
-mod receivers;
 mod oversized;
 mod receivers;
 #[allow(dead_code, reason = "the benchmarks use the rest of it")]
