@@ -132,8 +132,10 @@ fn merge(profile: &str, directories: &Directories, settings: &Settings) -> Resul
     let layers = profile::layers(profile, directories).map_err(|fault| telemetry::chain(&fault))?;
     let merged =
         layers.merge().map_err(|rejected| render(&rejected.diagnostics, &rejected.sources, false))?;
-    let failures: Vec<Diagnostic> =
-        merged.mappings.iter().flat_map(|mapping| trial::run(mapping, &settings.target).failures).collect();
+    let failures: Vec<Diagnostic> = trial::run_all(&layers, &merged, &settings.target)
+        .into_iter()
+        .flat_map(|(_, report)| report.failures)
+        .collect();
     if failures.is_empty() { Ok(merged) } else { Err(render(&failures, &merged.sources, false)) }
 }
 

@@ -15,7 +15,7 @@ use crate::event::Target;
 use crate::gateway;
 use crate::mapping::ast::{Mapping, Sources, Span};
 use crate::mapping::diagnostic::{Diagnostic, line_and_column, render};
-use crate::mapping::layer::Merged;
+use crate::mapping::layer::{Layers, Merged};
 use crate::mapping::run::Outcome;
 use crate::mapping::set::MappingSet;
 use crate::mapping::trace::{EventTrace, FieldTrace};
@@ -71,17 +71,17 @@ enum Command {
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (merged, target) = load(args)?;
+    let (layers, merged, target) = load(args)?;
     match &args.command {
         Command::Check { strict } => check(&merged, *strict),
-        Command::Test { id } => test(&merged, &target, id.as_deref()),
+        Command::Test { id } => test(&layers, &merged, &target, id.as_deref()),
         Command::Show { id: Some(id) } => out::print(&show::show(find(&merged, id)?, &merged.sources)),
         Command::Show { id: None } => list(&merged),
         Command::Explain { file, table } => explain(&merged, target, file, table.as_deref()),
     }
 }
 
-fn load(args: &Args) -> anyhow::Result<(Merged, Target)> {
+fn load(args: &Args) -> anyhow::Result<(Layers, Merged, Target)> {
     let directories = Directories { shipped: args.shipped.clone(), site: args.directory.clone() };
     let profile = Profile::load(&args.profile, &directories)?;
     let layers = profile::layers(&args.profile, &directories)?;
@@ -95,7 +95,7 @@ fn load(args: &Args) -> anyhow::Result<(Merged, Target)> {
     let identity = [profile.vendor.as_str(), profile.product.as_str(), profile.version.as_str()];
     let identity = identity.map(str::to_owned);
     let settings = Settings::new("map".into(), identity, &profile.wire, &gateway::machine_name());
-    Ok((merged, settings.target))
+    Ok((layers, merged, settings.target))
 }
 
 fn check(merged: &Merged, strict: bool) -> anyhow::Result<()> {
@@ -106,23 +106,17 @@ fn check(merged: &Merged, strict: bool) -> anyhow::Result<()> {
     out::print(&format!("{} mappings: ok\n", merged.mappings.len()))
 }
 
-fn test(merged: &Merged, target: &Target, id: Option<&str>) -> anyhow::Result<()> {
-    let chosen: Vec<&Mapping> = match id {
-        Some(id) => vec![find(merged, id)?],
-        None => merged.mappings.iter().collect(),
-    };
+fn test(layers: &Layers, merged: &Merged, target: &Target, id: Option<&str>) -> anyhow::Result<()> {
+    if let Some(id) = id {
+        find(merged, id)?;
+    }
     let mut text = String::new();
     let mut failures = Vec::new();
-    for mapping in chosen {
-        let report = trial::run(mapping, target);
+    let reports = trial::run_all(layers, merged, target);
+    for (id, report) in reports.into_iter().filter(|(own, _)| id.is_none_or(|id| id == own)) {
         let idle = if report.n_idle == 0 { String::new() } else { format!(", {} idle", report.n_idle) };
-        let _ = writeln!(
-            text,
-            "{}: {} tests, {} failed{idle}",
-            mapping.id.value,
-            report.n_run,
-            report.failures.len()
-        );
+        let n_failed = report.failures.len();
+        let _ = writeln!(text, "{id}: {} tests, {n_failed} failed{idle}", report.n_run);
         failures.extend(report.failures);
     }
     out::print(&text)?;

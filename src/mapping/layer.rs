@@ -59,6 +59,8 @@ pub struct Merged {
     pub mappings: Vec<Mapping>,
     /// All texts, for provenance.
     pub sources: Sources,
+    /// Which layer each of them belongs to.
+    pub layers: Vec<Layer>,
     /// What is worth a look.
     pub warnings: Vec<Diagnostic>,
 }
@@ -82,12 +84,19 @@ impl Layers {
     pub fn merge(&self) -> Result<Merged, Rejected> {
         let mut set = Set::open(self);
         let mappings = set.mappings();
-        let Set { sources, diagnostics, .. } = set;
+        let Set { sources, diagnostics, files, .. } = set;
         if any_error(&diagnostics) {
             Err(Rejected { diagnostics, sources })
         } else {
-            Ok(Merged { mappings, sources, warnings: diagnostics })
+            let layers = files.into_iter().map(|file| file.layer).collect();
+            Ok(Merged { mappings, sources, layers, warnings: diagnostics })
         }
+    }
+
+    /// These without the layers above one. The files that stay keep their numbers in [`Sources`].
+    #[must_use]
+    pub fn up_to(&self, layer: Layer) -> Self {
+        Self { files: self.files.iter().filter(|file| file.layer <= layer).cloned().collect() }
     }
 }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::ast::{Mapping, Scalar, Span, Spanned, Test};
 use super::compile::compile;
 use super::diagnostic::{Diagnostic, TEST_FAILED};
+use super::layer::{Layer, Layers, Merged};
 use super::program::Program;
 use super::trace::{EventTrace, Trace};
 use crate::event::{Format, Target};
@@ -22,6 +23,46 @@ pub struct Report {
     pub n_idle: usize,
     /// What failed.
     pub failures: Vec<Diagnostic>,
+}
+
+/// Runs the tests of every mapping, each with the layers its author knew: a site that gives a key another value breaks
+/// its own promises only, not those of the files below.
+#[must_use]
+pub fn run_all(layers: &Layers, merged: &Merged, target: &Target) -> Vec<(String, Report)> {
+    let below: Vec<(Layer, Vec<Mapping>)> = [Layer::Embedded, Layer::Shipped, Layer::Profile]
+        .into_iter()
+        .filter(|layer| merged.layers.last().is_some_and(|last| last > layer))
+        // A layer that is whole only with those above it is judged with them.
+        .filter_map(|layer| Some((layer, layers.up_to(layer).merge().ok()?.mappings)))
+        .collect();
+    let run_one = |mapping: &Mapping| {
+        let mut report = Report::default();
+        let mut rest = mapping.clone();
+        for (layer, mappings) in &below {
+            let Some(known) = mappings.iter().find(|known| known.id.value == mapping.id.value) else {
+                continue;
+            };
+            let is_own = |test: &Test| {
+                // A rule that a site has enabled is in force with all layers only.
+                test.dropped_by.is_none()
+                    && merged.layers.get(test.name.span.file) == Some(layer)
+                    && known.tests.iter().any(|known| known.name.span == test.name.span)
+            };
+            let own: Vec<Test> = rest.tests.extract_if(.., |test| is_own(test)).collect();
+            report.add(run(&Mapping { tests: own, ..known.clone() }, target));
+        }
+        report.add(run(&rest, target));
+        (mapping.id.value.clone(), report)
+    };
+    merged.mappings.iter().map(run_one).collect()
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.n_run += other.n_run;
+        self.n_idle += other.n_idle;
+        self.failures.extend(other.failures);
+    }
 }
 
 /// Runs the tests of one mapping as its destination would.
@@ -150,3 +191,43 @@ fn text_of(scalar: &Scalar) -> String {
 
 /// 2026-01-01T00:00:00Z: tests that print `#received` need a clock that stands still.
 const TEST_TIME: i64 = 1_767_225_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_test_is_judged_with_the_layers_its_author_knew() {
+        let target = Target {
+            destination: "siem".into(),
+            format: Format::Cef(crate::cef::Version::V0),
+            identity: ["a", "b", "c"].map(str::to_owned),
+            ipv6_inline: false,
+            text_time: false,
+            max_message_bytes: 8192,
+            secrets: std::collections::HashMap::new(),
+        };
+        let base = "schema = 1\nkind = 'mapping'\nid = 'x.T'\nversion = '1.0.0'\ntitle = 'T'\n[match]\ntable = 'T'\n\
+                    [header]\nclass_id = { const = 'T' }\nname = { const = 'T' }\nseverity = { const = 1 }\n\
+                    [extension]\nmsg = 'Text'\n\
+                    [[test]]\nname = 'as written'\ninput = '{\"Text\":\"a\"}'\n[test.expect.extension]\nmsg = 'a'\n";
+        let check = |site_value: &str, site_test: &str, failures: &[&str]| {
+            let mut layers = Layers::default();
+            layers.add(Layer::Embedded, "t.toml", "t.toml", base);
+            let patch = format!(
+                "schema = 1\nkind = 'patch'\nid = 'x.T'\n[extension]\nmsg = {site_value}\n\
+                 [[test]]\nname = 'of the site'\ninput = '{{\"Text\":\"a\"}}'\n[test.expect.extension]\nmsg = '{site_test}'\n"
+            );
+            layers.add(Layer::Site, "50.toml", "50.toml", patch);
+            let merged = layers.merge().map_err(|rejected| rejected.diagnostics).unwrap();
+            let reports = run_all(&layers, &merged, &target);
+            assert_eq!(reports[0].1.n_run, 2);
+            let found: Vec<&str> =
+                reports[0].1.failures.iter().map(|failure| failure.message.as_str()).collect();
+            assert_eq!(found, failures, "{site_value}");
+        };
+        check("'Text | upper'", "A", &[]);
+        check("'Text | upper'", "a", &["test `of the site` failed"]);
+        check("'Text'", "a", &[]);
+    }
+}

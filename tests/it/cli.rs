@@ -109,6 +109,24 @@ fn a_check_finds_all_that_keeps_a_start_from_succeeding() {
 }
 
 #[test]
+fn what_the_readme_shows_works() {
+    let readme = include_str!("../../README.md");
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [configuration, patch] = blocks[..] else { panic!("{} blocks", blocks.len()) };
+    let workplace = Workplace::new("", "");
+    std::fs::write(workplace.path("cefgate.toml"), configuration).unwrap();
+    let done = workplace.cefgate(&["config", "show"]);
+    assert_eq!(done.code, Some(0), "{}", done.error);
+    std::fs::create_dir(workplace.path("mappings.d")).unwrap();
+    std::fs::write(workplace.path("mappings.d/50-processes.toml"), patch).unwrap();
+    let done = workplace.cefgate(&["map", "--directory", "mappings.d", "test"]);
+    assert_eq!(done.code, Some(0), "{}", done.error);
+    let done = workplace.cefgate(&["map", "--directory", "mappings.d", "show", "xdr.DeviceProcessEvents"]);
+    assert!(done.out.contains("BusinessUnit"), "{}", done.out);
+}
+
+#[test]
 fn a_wrong_configuration_prints_the_same_text_as_its_golden_file() {
     let workplace = Workplace::new("", "");
     let root = env!("CARGO_MANIFEST_DIR");

@@ -11,7 +11,8 @@ use cefgate::telemetry::{Kind, METRICS};
 use cefgate::tls;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::workplace::{SAMPLES, Workplace, wait_for};
+use crate::harness::until;
+use crate::harness::workplace::{SAMPLES, Workplace};
 
 #[test]
 fn a_running_gateway_tells_how_much_it_has_read_stored_sent_and_confirmed() {
@@ -58,7 +59,7 @@ fn a_running_gateway_tells_how_much_it_has_read_stored_sent_and_confirmed() {
         ("cefgate_sink_unconfirmed_bytes{destination=\"siem\"}", "0"),
     ];
     // All records are confirmed and every gauge was set after that.
-    let text = wait_for("the last receipt", || {
+    let text = until("the last receipt is counted", || {
         let text = scrape(metrics)?;
         let settled = expected.iter().filter(|(name, _)| ENDS.iter().any(|end| name.starts_with(end)));
         settled.clone().all(|(name, value)| has(&text, name, value)).then_some(text)

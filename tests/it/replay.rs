@@ -6,7 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::workplace::{SAMPLES, Workplace, wait_for};
+use crate::harness::until;
+use crate::harness::workplace::{SAMPLES, Workplace};
 
 const LOOK: &str = "[destination.look]\nframing = 'lf'\nfile.path = 'DIR/out.log'";
 
@@ -48,12 +49,12 @@ fn a_repaired_mapping_reaches_the_receiver_by_a_replay() {
     let workplace = Workplace::new(SAMPLES, LOOK);
     assert_eq!(workplace.cefgate(&["run"]).code, Some(0));
     let before = workplace.lines("out.log");
-    assert!(!before.iter().any(|line| line.contains("Repaired")));
+    assert!(!before.iter().any(|line| line.contains("repaired")));
     std::fs::create_dir(workplace.path("mappings.d")).unwrap();
     std::fs::write(
         workplace.path("mappings.d/50.toml"),
         "schema = 1\nkind = 'patch'\nid = 'xdr.DeviceProcessEvents'\n\
-         [extension]\ncs5 = { label = 'Repaired', from = 'ActionType' }\n\
+         [extension]\nmsg = { const = 'repaired' }\n\
          [dedupe]\nkey = ['ActionType']\nwindow = '10m'\n",
     )
     .unwrap();
@@ -62,7 +63,7 @@ fn a_repaired_mapping_reaches_the_receiver_by_a_replay() {
     let after = workplace.lines("out.log");
     // The dedupe is off: all of them come.
     assert_eq!(after.len(), before.len() * 2);
-    assert!(after.iter().any(|line| line.contains("cs5Label=Repaired")));
+    assert!(after.iter().any(|line| line.contains("msg=repaired")));
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn a_replay_works_beside_a_running_gateway() {
     let n_samples = SAMPLES.lines().count();
     let _gateway = workplace.start(&["run"]);
     let lines = |n_lines| {
-        wait_for("events in the file", || {
+        until("the events are in the file", || {
             let lines = workplace.lines("out.log");
             (lines.len() >= n_lines).then_some(lines)
         })

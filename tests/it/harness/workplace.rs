@@ -80,19 +80,5 @@ impl Drop for Running {
     }
 }
 
-/// Asks again and again until there is an answer.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let (_never, nothing) = std::sync::mpsc::channel::<()>();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    while std::time::Instant::now() < until {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        // A pause between two looks at the condition.
-        let _ = nothing.recv_timeout(std::time::Duration::from_millis(20));
-    }
-    panic!("waited too long for {what}");
-}
-
 /// Sample records of several tables.
 pub const SAMPLES: &str = include_str!("../../../src/cli/demo/records.ndjson");
