@@ -10,7 +10,6 @@ mod encode;
 mod harness;
 mod mapping;
 mod mapping_faults;
-mod receivers;
 mod oversized;
 mod receivers;
 #[allow(dead_code, reason = "the benchmarks use the rest of it")]

@@ -41,6 +41,7 @@ fn killed_at_fifty_random_instants_it_loses_nothing_and_keeps_the_order_of_each_
         grow(&mut feeds, RECORDS, &mut random);
         (siem.received.read().n_distinct() >= RECORDS).then_some(())
     });
+    gateway.until_confirmed("siem", RECORDS);
     gateway.terminate();
     let received = siem.received.read();
     println!(
@@ -79,14 +80,14 @@ fn a_stop_amid_the_flow_repeats_and_loses_nothing() {
     let mut siem = Siem::started(Mode::Slow);
     let mut gateway = Gateway::new("", &[siem.destination("siem", "rotate_bytes = 500_000")]);
     let mut feed = gateway.feed("a");
-    feed.append(20_000);
-    for n_arrived in [1, 5_000, 12_000] {
+    feed.append(100_000);
+    for n_arrived in [1, 30_000, 60_000] {
         gateway.start();
         until("records arrive", || (siem.received.read().n_distinct() >= n_arrived).then_some(()));
         gateway.terminate();
     }
     gateway.start();
-    until("all records arrive", || siem.received.read().has_all("a", 20_000).then_some(()));
+    until("all records arrive", || siem.received.read().has_all("a", 100_000).then_some(()));
     gateway.terminate();
     assert_eq!(siem.received.read().n_duplicates, 0);
 }
@@ -98,14 +99,14 @@ fn a_stop_does_not_wait_for_a_receiver_that_does_not_read() {
     let mut gateway = Gateway::new("", &[siem.destination("siem", "write_timeout = '1h'")]);
     let mut feed = gateway.feed("a");
     gateway.start();
-    feed.append(60_000);
-    gateway.until_spooled(60_000);
-    until("the receiver has something to read", || (siem.unread() > 0).then_some(()));
+    feed.append(100_000);
+    gateway.until_spooled(100_000);
+    siem.until_nothing_moves();
     gateway.terminate();
     siem.kill();
     siem.start(Mode::Reads);
     gateway.start();
-    until("all records arrive", || siem.received.read().has_all("a", 60_000).then_some(()));
+    until("all records arrive", || siem.received.read().has_all("a", 100_000).then_some(()));
 }
 
 #[test]
