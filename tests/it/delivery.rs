@@ -38,12 +38,36 @@ fn a_receiver_killed_twenty_times_half_of_them_with_unread_data_gets_every_recor
     until("all records arrive", || siem.received.read().has_all("a", feed.n_records).then_some(()));
     gateway.terminate();
     let received = siem.received.read();
-    println!(
+    eprintln!(
         "20 kills, 10 of them with {unread:?} bytes unread; {} records, {} messages, {} duplicates",
         feed.n_records, received.n_messages, received.n_duplicates
     );
     assert_eq!(received.missing("a", feed.n_records), [0; 0]);
     assert_eq!(gateway.n_confirmed("siem"), feed.n_records);
+}
+
+/// What these tests look for, made to happen: a write that counts as a receipt loses what was not read. The setting
+/// is not meant for anybody.
+#[test]
+fn records_confirmed_when_written_are_lost_with_a_receiver_that_has_not_read_them() {
+    let mut siem = Siem::started(Mode::Reads);
+    let settings = "confirm = 'window'\nreplay_window = 0";
+    let mut gateway = Gateway::new("", &[siem.destination("siem", settings)]);
+    let mut feed = gateway.feed("a");
+    gateway.start();
+    feed.append(1);
+    until("the record arrives", || siem.received.read().has_all("a", 1).then_some(()));
+    siem.freeze();
+    feed.append(1_000);
+    gateway.until_confirmed("siem", 1_001);
+    assert!(siem.unread() > 0);
+    siem.kill();
+    siem.start(Mode::Reads);
+    until("a later record arrives", || {
+        feed.append(1);
+        (siem.received.read().n_distinct() > 1).then_some(())
+    });
+    assert!(!siem.received.missing("a", 1_001).is_empty());
 }
 
 #[test]
