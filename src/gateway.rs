@@ -21,7 +21,9 @@ use crate::mapping::trial;
 use crate::pipeline::{Pipeline, Settings};
 use crate::profile::{self, Directories, Profile};
 use crate::record::Name;
+use crate::sink::SinkConfig;
 use crate::spool::Spool;
+use crate::syslog::Framing;
 use crate::telemetry;
 
 /// What a start needs to know of each destination, and what it needs compiled.
@@ -115,7 +117,12 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
 /// Settings of one destination: its own over its profile's.
 #[must_use]
 pub fn settings(name: &str, destination: &Destination, profile: &Profile, machine: &str) -> Settings {
-    let wire = destination.wire.clone().over(profile.wire.clone());
+    let mut wire = destination.wire.clone();
+    if matches!(destination.sink, SinkConfig::File(_)) {
+        // A file is for looking at: a line a record, whatever the profile's receiver wants.
+        wire.framing = wire.framing.or(Some(Framing::Lf));
+    }
+    let wire = wire.over(profile.wire.clone());
     let identity = [profile.vendor.as_str(), profile.product.as_str(), profile.version.as_str()];
     Settings::new(name.into(), identity.map(str::to_owned), &wire, machine)
 }

@@ -118,7 +118,11 @@ impl Writer {
     async fn sync(&mut self) -> io::Result<()> {
         if let (Some(Output::File(file)), Some(_)) = (&mut self.output, self.written) {
             file.flush().await?;
-            file.sync_data().await?;
+            match file.sync_data().await {
+                // A pipe or a device has nothing to sync (fsync(2): EINVAL).
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                synced => synced?,
+            }
         }
         if let Some(cursor) = self.written.take() {
             self.settled = Some(cursor);

@@ -10,10 +10,12 @@ mod encode;
 mod harness;
 mod mapping;
 mod mapping_faults;
+mod metrics;
 mod oversized;
 mod receivers;
 #[allow(dead_code, reason = "the benchmarks use the rest of it")]
 #[path = "../../benches/records.rs"]
 mod records;
+mod replay;
 mod restart;
 mod tidy;

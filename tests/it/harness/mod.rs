@@ -13,6 +13,7 @@ pub mod rsyslog;
 pub mod sender;
 pub mod siem;
 pub mod syslog_ng;
+pub mod workplace;
 
 /// Waits until there is an answer.
 pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
