@@ -16,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::mapping::set::MappingSet;
 use crate::pipeline::{Count, Frames, Pipeline};
 use crate::record::{Name, Timestamp};
+use crate::sink::tls_syslog::Confirm;
 use crate::sink::{SendError, Sink};
 use crate::spool::account::{Account, Outcome, Tally};
 use crate::spool::{Chunk, Cursor, Reader, SpoolError};
@@ -41,6 +42,16 @@ pub struct Delivery {
     pub drain: CancellationToken,
 }
 
+/// How the wait for the last receipt has ended.
+enum Drained {
+    /// There is nothing more to wait for.
+    Ended,
+    /// Without a receipt for everything.
+    Resend,
+    /// By an order to stop.
+    Stopped,
+}
+
 enum Step {
     Chunk(Chunk),
     Receipt(Result<Cursor, SendError>),
@@ -64,12 +75,11 @@ impl Delivery {
                 Step::Stop => break,
                 // Records may have come in while this step was waiting.
                 Step::Drain if sent < self.reader.end() => {}
-                Step::Drain => {
-                    if self.drained(sent, &mut pending).await? {
-                        return Ok(());
-                    }
-                    sent = self.rewind(&mut pending);
-                }
+                Step::Drain => match self.drained(sent, &mut pending).await? {
+                    Drained::Ended => return Ok(()),
+                    Drained::Resend => sent = self.rewind(&mut pending),
+                    Drained::Stopped => {}
+                },
                 Step::Mappings => {
                     let set = self.mappings.borrow_and_update().clone();
                     self.report();
@@ -89,7 +99,10 @@ impl Delivery {
                     frames.clear();
                     self.pipeline.encode(&chunk.records, Timestamp::now(), &mut frames);
                     pending.push_back((chunk.end, self.tally(&chunk, &frames)));
-                    let result = self.sink.send(chunk.end, &frames.bytes).await;
+                    let result = tokio::select! {
+                        result = self.sink.send(chunk.end, &frames.bytes) => result,
+                        () = long_after(&self.stop) => break,
+                    };
                     self.count(&frames);
                     match result {
                         Ok(()) => sent = chunk.end,
@@ -122,17 +135,34 @@ impl Delivery {
         }
     }
 
-    /// Ends the connection to get the last receipt; whether everything sent is confirmed by it.
+    /// Ends the connection to get the last receipt. How long that takes is up to the receiver, as long as it reads.
     async fn drained(
         &mut self,
         sent: Cursor,
         pending: &mut VecDeque<(Cursor, Tally)>,
-    ) -> Result<bool, SpoolError> {
-        if let Some(end) = self.sink.finish(STOP_BOUND).await {
+    ) -> Result<Drained, SpoolError> {
+        let receipt = tokio::select! {
+            receipt = self.sink.finish(DRAIN_BOUND) => receipt,
+            () = self.stop.cancelled() => return Ok(Drained::Stopped),
+        };
+        if let Some(end) = receipt {
             self.commit(end, pending).await?;
         }
         self.report();
-        Ok(self.reader.cursor() >= sent)
+        if self.reader.cursor() >= sent {
+            return Ok(Drained::Ended);
+        }
+        let status = self.sink.status();
+        if status.confirm != Confirm::Window.word() {
+            return Ok(Drained::Resend);
+        }
+        // Sent again, it would be as unconfirmed as before.
+        warn!(
+            destination = %self.destination,
+            n_records = sent.0 - self.reader.cursor().0,
+            "everything is sent, but the receiver gives no receipt; the next start sends these records again"
+        );
+        Ok(Drained::Ended)
     }
 
     async fn commit(
@@ -203,17 +233,22 @@ impl Delivery {
     }
 
     fn count(&self, frames: &Frames) {
-        let destination = || self.destination.to_string();
+        let destination = || self.destination.clone();
         counter!(telemetry::EVENTS_SENT, "destination" => destination()).increment(frames.n_events as u64);
         counter!(telemetry::BYTES_SENT, "destination" => destination()).increment(frames.bytes.len() as u64);
         if !frames.unparsed.is_empty() {
             counter!(telemetry::MAPPING_UNPARSED, "destination" => destination())
                 .increment(frames.unparsed.len() as u64);
         }
-        for filtered in &frames.filtered {
-            let labels =
-                [("destination", destination()), ("reason", self.pipeline.reason(filtered).to_string())];
-            counter!(telemetry::MAPPING_DROPPED, &labels).increment(1);
+        // A rule that filters usually does so for many records in a row.
+        let mut rest = frames.filtered.as_slice();
+        while let Some(first) = rest.first() {
+            let reason = self.pipeline.reason(first);
+            let n_records =
+                rest.iter().take_while(|filtered| self.pipeline.reason(filtered) == reason).count();
+            counter!(telemetry::MAPPING_DROPPED, "destination" => destination(), "reason" => reason)
+                .increment(n_records as u64);
+            rest = rest.get(n_records..).unwrap_or_default();
         }
     }
 
@@ -245,7 +280,17 @@ impl Delivery {
     }
 }
 
+/// Ready when the last write before a stop has had its time.
+async fn long_after(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LAST_WRITE).await;
+}
+
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a stop waits for the last receipt: the rest is sent again at the next start.
 const STOP_BOUND: Duration = Duration::from_secs(10);
+/// How long before that a write may go on: given up half-way, it leaves half an event at the receiver.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+/// The sink gives up earlier by itself, when the receiver makes no progress.
+const DRAIN_BOUND: Duration = Duration::from_hours(24);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use metrics::counter;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -154,6 +154,8 @@ pub fn machine_name() -> String {
 /// # Errors
 /// The start fails, or the spool does.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    // First of all: a signal before that would end the process as if nobody had prepared for it.
+    let mut signals = Signals::listen()?;
     let plan = plan(&config)?;
     if !plan.warnings.is_empty() {
         warn!("mappings:\n{}", plan.warnings);
@@ -188,7 +190,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         sources.spawn(async move { (name, source.run(intake, stop).await) });
     }
     info!(n_sources = sources.len(), n_destinations = deliveries.len(), "running");
-    let outcome = supervise(&config, &stop, &drain, &mut sources, &mut deliveries, &reloads).await;
+    let outcome =
+        supervise(&config, &mut signals, &stop, &drain, &mut sources, &mut deliveries, &reloads).await;
     stop.cancel();
     while sources.join_next().await.is_some() {}
     while let Some(ended) = deliveries.join_next().await {
@@ -199,23 +202,38 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
+/// What an operator tells a running gateway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("listen for SIGHUP")?,
+        })
+    }
+}
+
 /// Waits for whatever ends the run.
 async fn supervise(
     config: &Config,
+    signals: &mut Signals,
     stop: &CancellationToken,
     drain: &CancellationToken,
     sources: &mut JoinSet<(Name, Result<(), crate::source::SourceError>)>,
     deliveries: &mut JoinSet<Result<(), crate::spool::SpoolError>>,
     reloads: &[(String, watch::Sender<Arc<MappingSet>>)],
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload(config, reloads),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => reload(config, reloads),
             Some(ended) = sources.join_next() => {
                 let (name, result) = ended.context("read from a source")?;
                 result.with_context(|| format!("read from source `{name}`"))?;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::Faults;
 use crate::config::fault::nearest;
@@ -42,7 +43,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.downcast_ref::<SendError>().is_some_and(|error| !matches!(error, SendError::File { .. })) {
             return UNAVAILABLE;
         }
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+        // The spool shares its last error among all who wait for it.
+        let shared = cause.downcast_ref::<Arc<io::Error>>().map(AsRef::as_ref);
+        if let Some(cause) = cause.downcast_ref::<io::Error>().or(shared) {
             return match cause.kind() {
                 io::ErrorKind::PermissionDenied => PERMISSION,
                 io::ErrorKind::ConnectionRefused
@@ -101,15 +104,23 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+    use crate::source::SourceError;
+    use crate::spool::SpoolError;
 
     #[test]
     fn the_exit_code_follows_the_cause() {
+        let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
         let io = |kind| anyhow::Error::new(io::Error::from(kind)).context("open the spool");
         for (error, expected) in [
             (anyhow::Error::new(Faults::default()), 78),
             (io(io::ErrorKind::PermissionDenied), 77),
             (io(io::ErrorKind::StorageFull), 74),
             (io(io::ErrorKind::ConnectionRefused), 69),
+            (anyhow::Error::new(SpoolError::Write { path: "/".into(), source: full.clone() }), 74),
+            (
+                anyhow::Error::new(SourceError::Spool(SpoolError::Write { path: "/".into(), source: full })),
+                74,
+            ),
             (anyhow::anyhow!("2 tests failed"), 1),
         ] {
             assert_eq!(code(&error), expected, "{error:#}");

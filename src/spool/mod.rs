@@ -55,6 +55,7 @@ use crate::telemetry::{
 };
 use disk::Disk;
 use log::Log;
+use recover::Recovered;
 use writer::Queue;
 
 /// The spool of one process. Clones share it; the last one dropped stops the writer.
@@ -88,7 +89,7 @@ impl Spool {
             .map_err(|source| SpoolError::Directory { path: directory.clone(), source })?;
         let lock = take_lock(directory)?;
         let account = Account::open(directory, config.keep_account);
-        let (log, file) = recover::recover(config, destinations, &account, &disk)?;
+        let Recovered { log, file, is_new } = recover::recover(config, destinations, &account, &disk)?;
         let (durable, _) = watch::channel(log.next());
         let shared = Arc::new(Shared {
             config: config.clone(),
@@ -101,7 +102,7 @@ impl Spool {
             room: Arc::new(Semaphore::new(writer::QUEUE_BYTES)),
             buffers: Mutex::new(Vec::new()),
         });
-        let thread = writer::start(shared.clone(), file, lock)
+        let thread = writer::start(shared.clone(), file, is_new, lock)
             .map_err(|source| SpoolError::Directory { path: directory.clone(), source })?;
         Ok(Self { owner: Arc::new(Owner { shared, thread: Mutex::new(Some(thread)) }) })
     }

@@ -20,13 +20,13 @@ use super::segment::{self, Extent, Opening, Positions, Scan};
 use super::{Config, SpoolError};
 use crate::record::{Name, Partition, Position, Timestamp};
 
-/// Repairs the folder and begins a new segment.
+/// Repairs the folder and begins a new segment, if there is space for one.
 pub(super) fn recover(
     config: &Config,
     destinations: &[String],
     account: &Account,
     disk: &Disk,
-) -> Result<(Log, File), SpoolError> {
+) -> Result<Recovered, SpoolError> {
     let directory = config.directory.as_path();
     let in_directory = |source| SpoolError::Directory { path: directory.to_owned(), source };
     remove_leftovers(directory).map_err(in_directory)?;
@@ -47,13 +47,8 @@ pub(super) fn recover(
         );
     }
     close_gaps(&mut found.extents, next);
-    let (file, extent) = segment::create(directory, next, &positions, disk)
+    let (file, is_new) = begin(directory, &mut found.extents, next, &positions, disk)
         .map_err(|source| SpoolError::Write { path: directory.to_owned(), source: Arc::new(source) })?;
-    // One without records had the same name and is replaced.
-    while found.extents.back().is_some_and(|last| last.path == extent.path) {
-        found.extents.pop_back();
-    }
-    found.extents.push_back(extent);
     let oldest = found.extents.front().map_or(1, |extent| extent.first);
     let destinations = cursors
         .into_iter()
@@ -62,7 +57,41 @@ pub(super) fn recover(
         .map_err(in_directory)?;
     let log = Log { extents: found.extents, positions, destinations, condition: Condition::Open };
     info!(oldest, next, bytes = log.bytes(), segments = log.extents.len(), "spool opened");
-    Ok((log, file))
+    Ok(Recovered { log, file, is_new })
+}
+
+/// A spool that can be gone on with.
+pub(super) struct Recovered {
+    pub(super) log: Log,
+    /// The last segment.
+    pub(super) file: File,
+    /// It was begun now. Otherwise the disk is full: before anything is written, a new one must be begun.
+    pub(super) is_new: bool,
+}
+
+/// Begins a segment, or opens the last there is while the disk has no space for another: what it holds can be
+/// delivered meanwhile.
+fn begin(
+    directory: &Path,
+    extents: &mut VecDeque<Extent>,
+    next: u64,
+    positions: &Positions,
+    disk: &Disk,
+) -> io::Result<(File, bool)> {
+    match (segment::create(directory, next, positions, disk), extents.back()) {
+        (Ok((file, extent)), _) => {
+            // One without records had the same name and is replaced.
+            while extents.back().is_some_and(|last| last.path == extent.path) {
+                extents.pop_back();
+            }
+            extents.push_back(extent);
+            Ok((file, true))
+        }
+        (Err(error), Some(last)) if disk::is_full(&error) => {
+            Ok((File::options().append(true).open(&last.path)?, false))
+        }
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// The segments of a folder; `end` of the newest is not known yet.

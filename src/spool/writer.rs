@@ -20,13 +20,14 @@ use super::log::Condition;
 use super::{Shared, SpoolError, disk, frame, lock, segment};
 use crate::record::{Name, Partition, Position, Table, Timestamp};
 
-/// Starts the thread. It holds the lock file until it ends.
-pub(super) fn start(shared: Arc<Shared>, file: File, lock: File) -> io::Result<JoinHandle<()>> {
+/// Starts the thread. It holds the lock file until it ends. A segment that is not new is left before anything is
+/// written.
+pub(super) fn start(shared: Arc<Shared>, file: File, is_new: bool, lock: File) -> io::Result<JoinHandle<()>> {
     let writer = Writer {
         shared,
         file,
         waiting: VecDeque::new(),
-        rotate: false,
+        rotate: !is_new,
         failures: 0,
         pause: Duration::ZERO,
         disk_pause: Duration::ZERO,

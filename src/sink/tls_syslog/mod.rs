@@ -139,7 +139,8 @@ impl Client {
         let deadline = Instant::now() + bound;
         self.opening = None;
         self.retire();
-        while self.failure.is_none() && !self.draining.is_empty() {
+        // what is held has not answered for long and is not waited for again
+        while self.failure.is_none() && self.draining.iter().any(|draining| !draining.held) {
             match timeout_at(deadline, self.events.1.recv()).await {
                 Ok(Some((id, event))) => self.note(id, event),
                 _ => break,

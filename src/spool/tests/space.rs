@@ -187,3 +187,24 @@ async fn on_a_full_disk_delivered_segments_give_their_space() {
     world.disk.faults.plan().space = None;
     within(waiting).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_hands_out_what_is_there_and_goes_on_when_there_is_space() {
+    let world = World::new();
+    let spool = world.open();
+    within(intake(&spool).append(batch("2", &["a", "b"]))).await.unwrap();
+    spool.close().await;
+    world.disk.faults.plan().space = Some(0);
+    let spool = world.open();
+    let mut reader = spool.reader("siem").unwrap();
+    assert_eq!(read_to(&mut reader, 3).await, [(1, "a".to_owned()), (2, "b".to_owned())]);
+    reader.commit(Cursor(3)).await.unwrap();
+    assert_eq!(position(&intake(&spool)).as_deref(), Some("2"));
+    let intake = intake(&spool);
+    let writing = tokio::spawn(async move { intake.append(batch("3", &["c"])).await });
+    until(|| matches!(spool.status().condition, Condition::DiskFull)).await;
+    world.disk.faults.plan().space = None;
+    within(writing).await.unwrap().unwrap();
+    assert_eq!(read_to(&mut reader, 4).await, [(3, "c".to_owned())]);
+    assert_eq!(world.segments().len(), 2, "the segment of the last run is not written to");
+}

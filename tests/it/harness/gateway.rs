@@ -201,4 +201,12 @@ severity = { const = 1 }
 [extension]
 cn1 = { label = "Number", from = "n" }
 cs1 = { label = "Stream", from = "stream" }
+
+[[test]]
+name   = "number and stream"
+input  = '{"stream":"a","n":7}'
+events = 1
+[test.expect.extension]
+cn1 = "7"
+cs1 = "a"
 "#;

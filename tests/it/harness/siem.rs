@@ -91,15 +91,27 @@ impl Siem {
 
     /// Bytes that lie in the receiver's sockets and that its process has not read, as the kernel counts them.
     pub fn unread(&self) -> u64 {
-        let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        let local = format!(":{:04X}", self.port);
-        let rows = table.lines().skip(1).filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let is_open = matches!(columns[3], ESTABLISHED | CLOSE_WAIT);
-            (columns[1].ends_with(&local) && is_open)
-                .then(|| columns[4].split_once(':').unwrap().1.to_owned())
+        self.queued(LOCAL, |(_, receive)| receive)
+    }
+
+    /// Waits until the receiver's sockets are so full that nothing moves any more.
+    pub fn until_nothing_moves(&self) {
+        let (mut unsent, mut n_same) = (0, 0);
+        until("nothing moves", || {
+            let before = std::mem::replace(&mut unsent, self.queued(REMOTE, |(send, _)| send));
+            n_same = if unsent > 0 && unsent == before { n_same + 1 } else { 0 };
+            (n_same == 100).then_some(())
         });
-        rows.map(|queue| u64::from_str_radix(&queue, 16).unwrap()).sum()
+    }
+
+    /// Bytes in one of the two queues of the connections that have our port at one of their ends.
+    fn queued(&self, end: usize, queue: impl for<'r> Fn((&'r str, &'r str)) -> &'r str) -> u64 {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let port = format!(":{:04X}", self.port);
+        let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.filter(|row| row[end].ends_with(&port) && matches!(row[STATE], ESTABLISHED | CLOSE_WAIT))
+            .map(|row| u64::from_str_radix(queue(row[QUEUES].split_once(':').unwrap()), 16).unwrap())
+            .sum()
     }
 
     /// The certificate of the authority that signed the receiver's.
@@ -156,6 +168,10 @@ fn port() -> u16 {
     }
 }
 
-// proc(5), net/tcp: the states of a connection
+// proc(5), net/tcp: columns, and the states of a connection
+const LOCAL: usize = 1;
+const REMOTE: usize = 2;
+const STATE: usize = 3;
+const QUEUES: usize = 4;
 const ESTABLISHED: &str = "01";
 const CLOSE_WAIT: &str = "08";
