@@ -10,103 +10,9 @@
 pub mod parse;
 mod rules;
 
-use core::net::IpAddr;
-
-use jiff::tz::Offset;
-
 pub use self::rules::Violation;
 pub use crate::clean::Written;
-use crate::clean::{Escapes, fit, instant, is_plain, write_display, write_integer};
-use crate::record::Timestamp;
-
-/// Writes one event: the header at once, then pairs in the order of the calls.
-#[derive(Debug)]
-pub struct Writer<'o> {
-    out: &'o mut Vec<u8>,
-    /// Where the extension starts: no space stands before its first pair.
-    extension: usize,
-}
-
-impl<'o> Writer<'o> {
-    /// Writes the header.
-    pub fn new(out: &'o mut Vec<u8>, header: &Header<'_>) -> Self {
-        write_header(out, header);
-        let extension = out.len();
-        Self { out, extension }
-    }
-
-    /// Goes on behind a header that was written before.
-    pub fn behind_header(out: &'o mut Vec<u8>) -> Self {
-        let extension = out.len();
-        Self { out, extension }
-    }
-
-    /// Writes `key=text`, or nothing when no text is left.
-    #[inline]
-    pub fn text(&mut self, key: &str, text: &str, max_chars: Option<u32>) -> Written {
-        let before = self.key(key);
-        let written = write_value(self.out, text, max_chars);
-        if written.is_empty() {
-            self.out.truncate(before);
-        }
-        written
-    }
-
-    /// Writes `key=number`.
-    #[inline]
-    pub fn integer(&mut self, key: &str, number: i64) -> Written {
-        self.key(key);
-        write_integer(self.out, number);
-        Written::Whole
-    }
-
-    /// Writes `key=number`; nothing for what is not a number.
-    pub fn float(&mut self, key: &str, number: f64) -> Written {
-        if !number.is_finite() {
-            return Written::Empty;
-        }
-        self.key(key);
-        write_display(self.out, number);
-        Written::Whole
-    }
-
-    /// Writes `key=address`.
-    pub fn address(&mut self, key: &str, address: IpAddr) -> Written {
-        self.key(key);
-        write_display(self.out, address);
-        Written::Whole
-    }
-
-    /// Writes `key=time`.
-    pub fn time(&mut self, key: &str, time: Timestamp, form: TimeForm) -> Written {
-        self.key(key);
-        write_time(self.out, time, form);
-        Written::Whole
-    }
-
-    /// Bytes written so far, header included where this writer wrote it: what a frame budget is held against.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Whether no byte stands in the buffer.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    #[inline]
-    fn key(&mut self, key: &str) -> usize {
-        let before = self.out.len();
-        if before > self.extension {
-            self.out.push(b' ');
-        }
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.push(b'=');
-        before
-    }
-}
+use crate::clean::{Escapes, fit, is_plain, write_integer};
 
 /// The seven fields before the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,17 +41,6 @@ pub enum Version {
     V0,
     /// `CEF:1`, specification 1.x.
     V1,
-}
-
-/// How a time is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimeForm {
-    /// Milliseconds since 1970.
-    #[default]
-    EpochMs,
-    /// `MMM dd yyyy HH:mm:ss` in UTC, for receivers that take their event time from text only (SC4S). The
-    /// fraction is lost.
-    TextUtc,
 }
 
 /// Writes the header with its closing pipe. A field with nothing in it becomes [`PLACEHOLDER`]: strict readers
@@ -197,20 +92,6 @@ pub fn write_value(out: &mut Vec<u8>, text: &str, max_chars: Option<u32>) -> Wri
     written
 }
 
-/// Writes a time in one of the forms of the standard's appendix A.
-pub fn write_time(out: &mut Vec<u8>, time: Timestamp, form: TimeForm) {
-    match form {
-        TimeForm::EpochMs => write_integer(out, time.0),
-        TimeForm::TextUtc => {
-            let time = Offset::UTC.to_datetime(instant(time));
-            let month = MONTHS.get(usize::from(time.month().unsigned_abs()) - 1).unwrap_or(&MONTHS[0]);
-            let (day, year) = (time.day(), time.year());
-            let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-            write_display(out, format_args!("{month} {day:02} {year:04} {hour:02}:{minute:02}:{second:02}"));
-        }
-    }
-}
-
 // CEF Implementation Standard v27, character encoding.
 static HEADER_ESCAPES: Escapes = Escapes::new(&[(b'\\', b'\\'), (b'|', b'|')]);
 static VALUE_ESCAPES: Escapes = Escapes::new(&[(b'\\', b'\\'), (b'=', b'='), (b'\n', b'n'), (b'\r', b'r')]);
@@ -225,10 +106,6 @@ const MAX_DEVICE_VERSION: u32 = 31;
 const MAX_CLASS_ID: u32 = 1023;
 const MAX_NAME: u32 = 512;
 const MAX_SEVERITY: u8 = 10;
-
-// Appendix A: `MMM` is the English short name whatever the locale.
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 #[cfg(test)]
 mod tests {
@@ -308,41 +185,5 @@ mod tests {
         write_header(&mut out, &all);
         let pipes = 2 * (63 + 63 + 31 + 1023 + 512);
         assert_eq!(out.len(), "CEF:0||||||5|".len() + pipes);
-    }
-
-    #[test]
-    fn pairs_are_parted_by_one_space_and_empty_ones_leave_no_trace() {
-        let mut out = b"<13>".to_vec();
-        let mut writer = Writer::new(&mut out, &HEADER);
-        assert!(writer.text("msg", " ", None).is_empty());
-        writer.text("act", "blocked|", None);
-        writer.text("suser", "", None);
-        writer.integer("cn1", i64::MIN);
-        writer.float("cfp1", 0.5);
-        assert!(writer.float("cfp2", f64::NAN).is_empty());
-        writer.address("src", "2001:db8::1".parse().unwrap());
-        writer.time("rt", Timestamp(1_700_000_000_123), TimeForm::EpochMs);
-        writer.time("end", Timestamp(1_700_000_000_123), TimeForm::TextUtc);
-        writer.time("start", Timestamp(i64::MAX), TimeForm::TextUtc);
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text.split_once("|5|").unwrap().1,
-            "act=blocked| cn1=-9223372036854775808 cfp1=0.5 src=2001:db8::1 rt=1700000000123 \
-             end=Nov 14 2023 22:13:20 start=Dec 30 9999 00:00:00"
-        );
-    }
-
-    #[test]
-    fn nothing_is_allocated_for_an_event() {
-        let mut out = Vec::with_capacity(4096);
-        let info = allocation_counter::measure(|| {
-            let mut writer = Writer::new(&mut out, &HEADER);
-            writer.text("msg", "a=b\\c\nd and some more text", Some(20));
-            writer.integer("cn1", 42);
-            writer.float("cfp1", 1.25);
-            writer.address("src", IpAddr::from([192, 0, 2, 1]));
-            writer.time("rt", Timestamp(1_700_000_000_123), TimeForm::TextUtc);
-        });
-        assert_eq!(info.count_total, 0);
     }
 }

@@ -11,174 +11,12 @@
 mod delimiter;
 pub mod parse;
 
-use core::net::IpAddr;
 use std::ops::Range;
 
 pub use self::delimiter::{Delimiter, DelimiterError};
 pub use crate::clean::Written;
-use crate::clean::{fit, is_control, is_plain, write_display, write_integer};
+use crate::clean::{fit, is_control, is_plain};
 use crate::dictionary;
-use crate::record::Timestamp;
-
-/// Writes one event: the header at once, then attributes in the order of the calls, then [`Writer::finish`].
-#[derive(Debug)]
-pub struct Writer<'o> {
-    out: &'o mut Vec<u8>,
-    delimiter: u8,
-    /// Where the attributes start: no delimiter stands before the first.
-    attributes: usize,
-    seen: Seen,
-}
-
-/// Values of which another attribute is made at the end: where they stand in the frame.
-#[derive(Debug, Default)]
-struct Seen {
-    user: bool,
-    other_user: Option<Range<usize>>,
-    domain: bool,
-    other_domain: Option<Range<usize>>,
-    device: Option<Range<usize>>,
-    device_address: bool,
-    device_name: bool,
-}
-
-impl<'o> Writer<'o> {
-    /// Writes the header.
-    pub fn new(out: &'o mut Vec<u8>, layout: Layout, header: &Header<'_>) -> Self {
-        write_header(out, layout, header);
-        let attributes = out.len();
-        Self { out, delimiter: layout.delimiter().byte(), attributes, seen: Seen::default() }
-    }
-
-    /// Writes `sev`: the CEF severity, with 0 raised to 1 because LEEF starts there.
-    pub fn severity(&mut self, severity: u8) {
-        self.integer("sev", severity.clamp(1, 10).into());
-    }
-
-    /// Writes `devTime`, the event's time, as 13 digits: the one form that needs no `devTimeFormat`.
-    pub fn event_time(&mut self, time: Timestamp) {
-        self.time("devTime", time);
-    }
-
-    /// Writes `attribute=text`, or nothing when no text is left.
-    #[inline]
-    pub fn text(&mut self, attribute: &str, text: &str, max_chars: Option<u32>) -> Written {
-        let before = self.key(attribute);
-        let from = self.out.len();
-        let max = match (max_chars, limit(attribute)) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let written = write_value(self.out, text, max, self.delimiter);
-        if written.is_empty() {
-            self.out.truncate(before);
-        } else {
-            self.remember(attribute, from);
-        }
-        written
-    }
-
-    /// Writes `attribute=number`.
-    #[inline]
-    pub fn integer(&mut self, attribute: &str, number: i64) -> Written {
-        self.key(attribute);
-        write_integer(self.out, number);
-        Written::Whole
-    }
-
-    /// Writes `attribute=number`; nothing for what is not a number.
-    pub fn float(&mut self, attribute: &str, number: f64) -> Written {
-        if !number.is_finite() {
-            return Written::Empty;
-        }
-        self.key(attribute);
-        write_display(self.out, number);
-        Written::Whole
-    }
-
-    /// Writes `attribute=address`, of either family.
-    pub fn address(&mut self, attribute: &str, address: IpAddr) -> Written {
-        self.key(attribute);
-        let from = self.out.len();
-        write_display(self.out, address);
-        self.remember(attribute, from);
-        Written::Whole
-    }
-
-    /// Writes `attribute=time` in milliseconds; nothing for a time that has not 13 digits, which QRadar would
-    /// read in another unit.
-    pub fn time(&mut self, attribute: &str, time: Timestamp) -> Written {
-        if !EPOCH_MS.contains(&time.0) {
-            return Written::Empty;
-        }
-        self.integer(attribute, time.0)
-    }
-
-    /// Adds what needed the whole event: `usrName` and `domain` from the destination's user where there was no
-    /// source user, and `identHostName` beside `identSrc`.
-    pub fn finish(mut self) {
-        let seen = std::mem::take(&mut self.seen);
-        if let (false, Some(user)) = (seen.user, seen.other_user) {
-            self.again("usrName", user);
-            if let (false, Some(domain)) = (seen.domain, seen.other_domain) {
-                self.again("domain", domain);
-            }
-        }
-        if let (true, false, Some(device)) = (seen.device_address, seen.device_name, seen.device) {
-            self.again("identHostName", device);
-        }
-    }
-
-    /// Bytes in the buffer: what a frame budget is held against.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Whether no byte stands in the buffer.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    #[inline]
-    fn key(&mut self, attribute: &str) -> usize {
-        let before = self.out.len();
-        if before > self.attributes {
-            self.out.push(self.delimiter);
-        }
-        self.out.extend_from_slice(attribute.as_bytes());
-        self.out.push(b'=');
-        before
-    }
-
-    #[inline]
-    fn remember(&mut self, attribute: &str, from: usize) {
-        let value = from..self.out.len();
-        match attribute {
-            "usrName" => self.seen.user = true,
-            "destinationUserName" => self.seen.other_user = Some(value),
-            "domain" => self.seen.domain = true,
-            "destinationNtDomain" => self.seen.other_domain = Some(value),
-            "resource" => self.seen.device = Some(value),
-            "identSrc" => self.seen.device_address = true,
-            "identHostName" => self.seen.device_name = true,
-            _ => {}
-        }
-    }
-
-    /// Writes a value that stands in the frame a second time, cut to the attribute's limit.
-    fn again(&mut self, attribute: &str, value: Range<usize>) {
-        self.key(attribute);
-        let most = limit(attribute).and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
-        let start = value.start;
-        let bytes = self.out.get(value.clone()).unwrap_or_default();
-        let starts_character = |byte: &u8| byte & 0xc0 != 0x80;
-        let past = bytes.iter().enumerate().filter(|(_, byte)| starts_character(byte)).nth(most);
-        let end = past.map_or(value.end, |(at, _)| start + at);
-        self.out.extend_from_within(start..end);
-    }
-}
 
 /// The fields before the attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,40 +169,6 @@ mod tests {
         event_id: "Alert:Malware",
     };
 
-    fn caret() -> Layout {
-        Layout::V2("^".parse().unwrap())
-    }
-
-    fn event(layout: Layout, fill: impl FnOnce(&mut Writer<'_>)) -> String {
-        let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out, layout, &HEADER);
-        fill(&mut writer);
-        writer.finish();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn both_versions_are_written_with_their_delimiter() {
-        let fill = |writer: &mut Writer<'_>| {
-            writer.severity(0);
-            writer.event_time(Timestamp(1_700_000_000_123));
-            writer.text("msg", "a\tb^c|d\r\ne=f\\g", None);
-            writer.address("src", "2001:db8::1".parse().unwrap());
-            writer.text("empty", "\t", None);
-            writer.float("score", 0.25);
-        };
-        assert_eq!(
-            event(Layout::V1, fill),
-            "LEEF:1.0|Microsoft|Microsoft Defender XDR|1|Alert:Malware|\
-             sev=1\tdevTime=1700000000123\tmsg=a b^c|d  e=f\\g\tsrc=2001:db8::1\tscore=0.25"
-        );
-        assert_eq!(
-            event(caret(), fill),
-            "LEEF:2.0|Microsoft|Microsoft Defender XDR|1|Alert:Malware|^|\
-             sev=1^devTime=1700000000123^msg=a b c|d  e=f\\g^src=2001:db8::1^score=0.25"
-        );
-    }
-
     #[test]
     fn a_header_field_cannot_break_the_header() {
         let check = |id: &str, wanted: &str| {
@@ -380,46 +184,6 @@ mod tests {
     }
 
     #[test]
-    fn severity_is_one_to_ten_and_times_have_thirteen_digits() {
-        let check = |fill: &dyn Fn(&mut Writer<'_>), wanted: &str| {
-            assert_eq!(event(caret(), |writer| fill(writer)).rsplit_once('|').unwrap().1, wanted);
-        };
-        check(&|writer| writer.severity(0), "sev=1");
-        check(&|writer| writer.severity(11), "sev=10");
-        check(&|writer| writer.event_time(Timestamp(5)), "");
-        check(&|writer| writer.event_time(Timestamp(-1)), "");
-        check(&|writer| writer.event_time(Timestamp(10_000_000_000_000)), "");
-    }
-
-    #[test]
-    fn one_user_and_one_device_are_named_as_qradar_wants_them() {
-        let check = |pairs: &[(&str, &str)], wanted: &str| {
-            let text = event(caret(), |writer| {
-                for (key, value) in pairs {
-                    writer.text(key, value, None);
-                }
-            });
-            assert_eq!(text.rsplit_once('|').unwrap().1, wanted);
-        };
-        check(&[("usrName", "ann"), ("destinationUserName", "bob")], "usrName=ann^destinationUserName=bob");
-        check(
-            &[("destinationNtDomain", "CORP"), ("destinationUserName", "bob")],
-            "destinationNtDomain=CORP^destinationUserName=bob^usrName=bob^domain=CORP",
-        );
-        check(&[("destinationNtDomain", "CORP")], "destinationNtDomain=CORP");
-        check(&[("resource", "pc1")], "resource=pc1");
-        check(
-            &[("resource", "pc1"), ("identSrc", "192.0.2.1")],
-            "resource=pc1^identSrc=192.0.2.1^identHostName=pc1",
-        );
-        let long = "ü".repeat(300);
-        check(
-            &[("destinationUserName", &long)],
-            &format!("destinationUserName={long}^usrName={}", "ü".repeat(255)),
-        );
-    }
-
-    #[test]
     fn a_custom_field_goes_by_its_label() {
         let check = |key: &str, label: Option<&str>, wanted: &str| assert_eq!(attribute(key, label), wanted);
         check("cs1", Some("processCommandLine"), "processCommandLine");
@@ -431,19 +195,5 @@ mod tests {
         check("act", Some("ignored"), "deviceAction");
         check("MicrosoftDefenderThing", None, "MicrosoftDefenderThing");
         check("threatActor", None, "threatActor");
-    }
-
-    #[test]
-    fn nothing_is_allocated_for_an_event() {
-        let mut out = Vec::with_capacity(4096);
-        let info = allocation_counter::measure(|| {
-            let mut writer = Writer::new(&mut out, Layout::V1, &HEADER);
-            writer.severity(3);
-            writer.text("destinationUserName", "a\tb", Some(20));
-            writer.address("identSrc", IpAddr::from([192, 0, 2, 1]));
-            writer.text("resource", "pc1", None);
-            writer.finish();
-        });
-        assert_eq!(info.count_total, 0);
     }
 }

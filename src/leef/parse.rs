@@ -285,10 +285,9 @@ mod tests {
         let mut out = Vec::new();
         let layout = super::super::Layout::V2("x1F".parse().unwrap());
         let header = super::super::Header { vendor: "v|", product: "p", device_version: "", event_id: "id" };
-        let mut writer = super::super::Writer::new(&mut out, layout, &header);
-        writer.severity(7);
-        writer.text("msg", "a=b\x1fc\nd", None);
-        writer.finish();
+        super::super::write_header(&mut out, layout, &header);
+        out.extend_from_slice(b"sev=7\x1fmsg=");
+        super::super::write_value(&mut out, "a=b\x1fc\nd", None, 0x1f);
         let event = parse(std::str::from_utf8(&out).unwrap()).unwrap();
         assert_eq!(event.violations, []);
         assert_eq!((event.vendor.as_str(), event.device_version.as_str()), ("v", "-"));

@@ -1,5 +1,6 @@
 //! From a value to the text a key's type allows.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use bumpalo::Bump;
@@ -118,7 +119,9 @@ fn time<'r>(text: &'r str, context: &Context<'r>, target: &Target) -> Result<Con
             let text = if target.text_time {
                 let moment = jiff::Timestamp::from_millisecond(at.0).map_err(|_| Fault::Time)?;
                 // One of the four forms of the CEF standard's date appendix, in UTC.
-                context.arena.alloc_str(&moment.strftime("%b %d %Y %H:%M:%S").to_string())
+                let mut out = BumpString::with_capacity_in(TEXT_TIME_BYTES, context.arena);
+                write!(out, "{}", moment.strftime("%b %d %Y %H:%M:%S")).map_err(|_| Fault::Time)?;
+                out.into_bump_str()
             } else {
                 context.arena.alloc_str(itoa::Buffer::new().format(at.0))
             };
@@ -169,3 +172,6 @@ fn as_text<'r>(value: Value<'r>, arena: &'r Bump) -> &'r str {
         out.into_bump_str()
     })
 }
+
+/// `Nov 07 2022 17:07:42`
+const TEXT_TIME_BYTES: usize = 20;

@@ -60,3 +60,42 @@ fn every_shipped_mapping_passes_its_own_tests() {
     assert!(failures.is_empty(), "{}", render(&failures, &merged.sources, false));
     assert!(n_run >= 20, "{n_run}");
 }
+
+#[test]
+fn qradar_gets_one_user_and_a_host_name_beside_its_address() {
+    const MAPPING: &str = r#"
+schema = 1
+kind = "mapping"
+id = "t"
+version = "1.0.0"
+[match]
+table = "t"
+[header]
+class_id = { const = "t" }
+name = { const = "t" }
+severity = { const = 0 }
+[extension]
+suser = "source"
+sntdom = "sourceDomain"
+duser = "target"
+dntdom = "targetDomain"
+dvc = "address"
+dvchost = "host"
+[[test]]
+name = "the source's user"
+input = '{"source":"ann","target":"bob","targetDomain":"CORP","host":"pc1","address":"192.0.2.1"}'
+expect.leef = { usrName = "ann", destinationUserName = "bob", sev = 1, resource = "pc1", identSrc = "192.0.2.1", identHostName = "pc1" }
+[[test]]
+name = "else the destination's"
+input = '{"target":"bob","targetDomain":"CORP","host":"pc1"}'
+expect.leef = { usrName = "bob", domain = "CORP", resource = "pc1" }
+"#;
+    let mut layers = Layers::default();
+    layers.add(Layer::Embedded, "t.toml", "t.toml", MAPPING);
+    let merged = layers
+        .merge()
+        .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
+    let report = trial::run(&merged.mappings[0], &target());
+    assert_eq!(report.n_run, 2);
+    assert!(report.failures.is_empty(), "{}", render(&report.failures, &merged.sources, false));
+}

@@ -12,7 +12,9 @@ use crate::leef;
 use crate::mapping::ast::{
     self, Alternative as Written, Field as Row, Form, From, OnError, Overflow, Piece as Part, Span,
 };
-use crate::mapping::program::{Alternative, Chain, Choice, Constant, Field, Origin, Piece, Supply};
+use crate::mapping::program::{
+    Alternative, Chain, Choice, Condition, Constant, Field, Origin, Piece, Supply,
+};
 
 /// What each part of a mapping sets one key to; the file's own part has no overlay number.
 type Rows<'a> = Vec<(Option<usize>, &'a Row)>;
@@ -94,22 +96,51 @@ impl<'a> Compiler<'a> {
             for (name, rows) in by_label(key, rows) {
                 let mut field = self.field(&name, dictionary::find(key), &rows);
                 field.relabel();
+                field.max = field.max.into_iter().chain(leef::limit(&name)).min();
                 fields.entry(name).or_insert(field);
             }
         }
-        if let (Some(user), Some(rows)) = (fields.get_mut("usrName"), extension.get("duser")) {
-            // QRadar has one user an event: the source user, else the destination user.
-            let fallback = self.field("usrName", dictionary::find("duser"), rows);
-            user.fall_back_on(fallback);
-        } else if let Some(rows) = extension.get("duser") {
-            let user = self.field("usrName", dictionary::find("duser"), rows);
-            fields.insert("usrName".to_owned(), user);
-        }
+        self.qradar_identity(&extension, &mut fields);
         for (key, rows) in custom.iter().chain(&own) {
             let leef = self.field(key, None, rows);
             fields.insert((*key).to_owned(), leef);
         }
         fields.into_values().filter(|field| field.base.is_some() || !field.variants.is_empty()).collect()
+    }
+
+    /// Attributes that QRadar makes of several CEF keys (leef.md, "Attributes"): it has one user an event, the source's
+    /// or else the destination's, and reads `identHostName` only beside `identSrc`.
+    fn qradar_identity(
+        &mut self,
+        extension: &IndexMap<&'a str, Rows<'a>>,
+        fields: &mut IndexMap<String, Field>,
+    ) {
+        let rows = |key: &str| extension.get(key).cloned().unwrap_or_default();
+        for (attribute, source, destination) in
+            [("usrName", "suser", "duser"), ("domain", "sntdom", "dntdom")]
+        {
+            if !extension.contains_key(destination) {
+                continue;
+            }
+            let own = self.field(source, dictionary::find(source), &rows(source));
+            let fallback = self.field(destination, dictionary::find(destination), &rows(destination));
+            let mut instead = first_of(Box::new([Alternative::Chain(finished(fallback))]));
+            instead.when =
+                Some(Condition::Not(Box::new(Condition::Exists(finished(self.cef_field("suser"))))));
+            let alternatives = [Alternative::Chain(finished(own)), Alternative::Choice(instead)];
+            let mut field = self.field(attribute, dictionary::find(source), &[]);
+            field.base = Some(first_of(Box::new(alternatives)));
+            field.max = field.max.into_iter().chain(leef::limit(attribute)).min();
+            fields.insert(attribute.to_owned(), field);
+        }
+        if extension.contains_key("dvc") && extension.contains_key("dvchost") {
+            let host = self.field("dvchost", dictionary::find("dvchost"), &rows("dvchost"));
+            let mut choice = first_of(Box::new([Alternative::Chain(finished(host))]));
+            choice.when = Some(Condition::Exists(finished(self.cef_field("dvc"))));
+            let mut field = self.field("identHostName", dictionary::find("dvchost"), &[]);
+            field.base = Some(choice);
+            fields.insert("identHostName".to_owned(), field);
+        }
     }
 
     fn field(
@@ -197,29 +228,6 @@ impl Field {
             self.base.iter_mut().chain(self.variants.iter_mut().filter_map(|(_, choice)| choice.as_mut()));
         choices.for_each(|choice| choice.label = None);
     }
-
-    /// Takes the other field's value where it has none itself.
-    fn fall_back_on(&mut self, other: Self) {
-        let (kind, max) = (self.kind, self.max);
-        let chain = |field| {
-            Alternative::Chain(Chain {
-                origin: Origin::Finished(Box::new(field)),
-                walk: Box::default(),
-                transforms: Box::default(),
-                span: nowhere(),
-            })
-        };
-        let own = Self {
-            key: self.key.clone(),
-            prefix: self.prefix.clone(),
-            kind,
-            max,
-            paired: None,
-            base: self.base.take(),
-            variants: std::mem::take(&mut self.variants),
-        };
-        self.base = Some(plain_choice(Supply::First(Box::new([chain(own), chain(other)]))));
-    }
 }
 
 /// The key or attribute that holds the event's time.
@@ -289,6 +297,20 @@ fn severity_attribute() -> Field {
         base: Some(plain_choice(Supply::Constant(Constant::Number("1".into())))),
         variants: Vec::new(),
     }
+}
+
+/// The value another field has got, as a chain.
+fn finished(field: Field) -> Chain {
+    Chain {
+        origin: Origin::Finished(Box::new(field)),
+        walk: Box::default(),
+        transforms: Box::default(),
+        span: nowhere(),
+    }
+}
+
+fn first_of(alternatives: Box<[Alternative]>) -> Choice {
+    plain_choice(Supply::First(alternatives))
 }
 
 fn plain_choice(supply: Supply) -> Choice {

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use cefgate::cef::Version;
+use cefgate::event::Format;
 use serde_json::Value;
 
 use super::hostile::{Case, Random};
@@ -39,11 +40,15 @@ fn hostile_events_are_read_back_equal_by_liblognorm() {
 
 fn line(case: &Case) -> String {
     let mut out = Vec::new();
-    super::write_cef(&mut out, case);
+    super::write_event(&mut out, Format::Cef(case.version), case);
     let mut line = String::from_utf8(out).unwrap();
     let header_length = {
         let mut bare = Vec::new();
-        super::write_cef(&mut bare, &Case { pairs: Vec::new(), header: case.header.clone(), ..*case });
+        super::write_event(
+            &mut bare,
+            Format::Cef(case.version),
+            &Case { pairs: Vec::new(), header: case.header.clone(), ..*case },
+        );
         bare.len()
     };
     line.insert(header_length, ' ');
