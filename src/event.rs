@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::cef::{self, Written};
 use crate::leef;
 use crate::record::{Name, Timestamp};
+use crate::secret::SecretText;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Target {
     /// Bound on a message in bytes, without the syslog header.
     pub max_message_bytes: usize,
     /// Keys of the `hmac` transform, by name.
-    pub secrets: HashMap<String, Vec<u8>>,
+    pub secrets: HashMap<String, SecretText>,
 }
 
 /// A finished event.

@@ -21,6 +21,7 @@ use crate::mapping::trial;
 use crate::pipeline::{Pipeline, Settings};
 use crate::profile::{self, Directories, Profile};
 use crate::record::Name;
+use crate::secret::SecretText;
 use crate::sink::SinkConfig;
 use crate::spool::Spool;
 use crate::syslog::Framing;
@@ -85,6 +86,7 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
     let mut plan = Plan { destinations: Vec::new(), warnings: String::new() };
     let mut faults: Vec<String> =
         config.examine().err().map(|faults| faults.to_string()).into_iter().collect();
+    let secrets = secrets(config, &mut faults);
     for (name, destination) in &config.destinations {
         let profile = match Profile::load(&destination.profile, &directories) {
             Ok(profile) => profile,
@@ -93,7 +95,8 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
                 continue;
             }
         };
-        let settings = settings(name, destination, &profile, &machine);
+        let mut settings = settings(name, destination, &profile, &machine);
+        settings.target.secrets.clone_from(&secrets);
         let merged = merged
             .entry(&destination.profile)
             .or_insert_with(|| merge(&destination.profile, &directories, &settings))
@@ -101,6 +104,7 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
         match merged {
             Ok(merged) => {
                 let mappings = Arc::new(MappingSet::compile(&merged.mappings, settings.target.clone()));
+                missing_secrets(&mappings, &mut faults);
                 let warnings = render(&merged.warnings, &merged.sources, false);
                 if !plan.warnings.contains(&warnings) {
                     plan.warnings.push_str(&warnings);
@@ -112,6 +116,37 @@ pub fn plan(config: &Config) -> Result<Plan, StartFaults> {
         }
     }
     if faults.is_empty() { Ok(plan) } else { Err(StartFaults(faults)) }
+}
+
+/// The keys of the `hmac` transform.
+fn secrets(config: &Config, faults: &mut Vec<String>) -> HashMap<String, SecretText> {
+    let mut texts = HashMap::new();
+    for (name, secret) in &config.mapping.secrets {
+        match secret.read() {
+            Ok(text) if !text.expose().is_empty() => {
+                texts.insert(name.clone(), text);
+            }
+            Ok(_) => faults
+                .push(format!("[mapping.secrets] `{name}` is empty: anyone could compute its pseudonyms")),
+            Err(fault) => faults.push(format!("[mapping.secrets] `{name}`: {}", telemetry::chain(&fault))),
+        }
+    }
+    texts
+}
+
+fn missing_secrets(mappings: &MappingSet, faults: &mut Vec<String>) {
+    for program in &mappings.programs {
+        for name in &program.missing_secrets {
+            let id = &program.id;
+            let fault = format!(
+                "mapping {id} names the secret `{name}`, which is not configured: \
+                 add `{name} = {{ file = \"…\" }}` to `[mapping.secrets]`"
+            );
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+    }
 }
 
 /// Settings of one destination: its own over its profile's.

@@ -12,6 +12,7 @@ mod section;
 mod show;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::fault::{Fault, Faults, Place};
 
 use self::tree::Tree;
+use crate::secret::Secret;
 use crate::sink;
 use crate::source;
 use crate::spool;
@@ -57,6 +59,9 @@ pub struct MappingConfig {
     /// The files a package ships, newer perhaps than those inside the program. It need not exist.
     #[serde(default = "MappingConfig::default_shipped")]
     pub shipped: PathBuf,
+    /// `[mapping.secrets]`: the keys of the `hmac` transform, by the name mappings call them.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 impl MappingConfig {

@@ -8,6 +8,7 @@ use super::ast::{Missing, OnError, Op, Overflow, Span};
 use super::read::Trie;
 use crate::dictionary::Kind;
 use crate::record::Name;
+use crate::secret::SecretText;
 
 /// One mapping, ready to run for one destination.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Program {
     pub dedupe: Option<Dedupe>,
     /// Tables that values are looked up in.
     pub lookups: Vec<Lookup>,
+    /// Secrets that are named and not configured: such a program must not run.
+    pub missing_secrets: Vec<Box<str>>,
 }
 
 /// A value read from a record and changed on its way.
@@ -196,7 +199,7 @@ pub enum Transform {
     Iso8601,
     Date(Box<str>),
     Sha256,
-    Hmac(Box<[u8]>),
+    Hmac(SecretText),
     Mask(usize),
 }
 

@@ -122,7 +122,7 @@ fn scalar<'r>(transform: &'r Transform, value: Value<'r>, context: &Context<'r>)
         }
         Transform::Sha256 => digest(text, 64, arena),
         Transform::Hmac(key) => {
-            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), text.as_bytes());
             hex(tag.as_ref(), 64, arena)
         }
         Transform::Mask(keep) => mask(text, *keep, arena),

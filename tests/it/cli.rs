@@ -136,3 +136,39 @@ fn a_wrong_configuration_prints_the_same_text_as_its_golden_file() {
     assert_eq!(done.error.replace(&format!("{root}/"), ""), expected);
     assert!(done.out.is_empty());
 }
+
+#[test]
+fn a_pseudonym_needs_its_secret_and_is_what_openssl_computes() {
+    const PATCH: &str =
+        "id = 'xdr.DeviceProcessEvents'\n[extension]\ndvchost = 'DeviceName | hmac(people)'\n";
+    const SECRET: &str = "correct horse battery staple";
+    let workplace = Workplace::new(SAMPLES, LOOK);
+    std::fs::create_dir_all(workplace.path("mappings.d")).unwrap();
+    std::fs::write(workplace.path("mappings.d/50-people.toml"), format!("schema = 1\n{PATCH}")).unwrap();
+    let refused = workplace.cefgate(&["check"]);
+    assert_eq!(refused.code, Some(78), "{}", refused.error);
+    let advice = "names the secret `people`, which is not configured: add `people = { file = \"…\" }`";
+    assert!(refused.error.contains(advice), "{}", refused.error);
+
+    std::fs::write(workplace.path("people.key"), SECRET).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(workplace.path("people.key"), mode).unwrap();
+    workplace.configure(
+        "follow = false",
+        &format!("{LOOK}\n[mapping.secrets]\npeople = {{ file = 'DIR/people.key' }}"),
+    );
+    let done = workplace.cefgate(&["run"]);
+    assert_eq!(done.code, Some(0), "{}", done.error);
+    let name = "ws-0417.ber.corp.example";
+    let openssl = std::process::Command::new("sh")
+        .args(["-c", &format!("printf %s {name} | openssl dgst -sha256 -hmac '{SECRET}' -r")])
+        .output()
+        .unwrap();
+    let expected = String::from_utf8(openssl.stdout).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(expected.len(), 64, "the program openssl is missing");
+    let pseudonyms = workplace.lines("out.log").iter().filter(|line| line.contains(&expected)).count();
+    assert!(pseudonyms > 0, "{expected} in {:#?}", workplace.lines("out.log"));
+    for output in [done.error, workplace.cefgate(&["config", "show"]).out, refused.error] {
+        assert!(!output.contains(SECRET), "{output}");
+    }
+}

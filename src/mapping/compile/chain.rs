@@ -4,6 +4,7 @@ use super::Compiler;
 use crate::mapping::ast::{Arg, Cond, Expr, Path, Root, Source, Span, Spanned, Step};
 use crate::mapping::evaluate::parse_address;
 use crate::mapping::program::{Chain, Condition, Constant, Fact, Network, Origin, Transform, Walk};
+use crate::secret::SecretText;
 
 /// What a bare path starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn transform(&self, transform: &Spanned<crate::mapping::ast::Transform>) -> Transform {
+    fn transform(&mut self, transform: &Spanned<crate::mapping::ast::Transform>) -> Transform {
         let args = &transform.value.args;
         let text = |place: usize| -> Box<str> {
             args.get(place)
@@ -165,7 +166,13 @@ impl Compiler<'_> {
             "iso8601" => Transform::Iso8601,
             "date" => Transform::Date(text(0)),
             "sha256" => Transform::Sha256,
-            "hmac" => Transform::Hmac(self.target.secrets.get(&*text(0)).cloned().unwrap_or_default().into()),
+            "hmac" => {
+                let key = self.target.secrets.get(&*text(0)).cloned();
+                if key.is_none() {
+                    self.missing_secrets.push(text(0));
+                }
+                Transform::Hmac(key.unwrap_or_else(|| SecretText::new("")))
+            }
             "mask" => Transform::Mask(usize::try_from(number(0, 0)).unwrap_or(0)),
             _ => Transform::Trim,
         }

@@ -62,6 +62,7 @@ pub fn compile(mapping: &Mapping, target: &Target) -> Program {
             max_keys: dedupe.max_keys,
         }),
         lookups: mapping.lookups.values().map(lookup::compile).collect(),
+        missing_secrets: compiler.missing_secrets,
         trie: compiler.trie,
     }
 }
@@ -73,6 +74,7 @@ struct Compiler<'a> {
     trie: Trie,
     root: Vec<String>,
     vars: HashMap<&'a str, usize>,
+    missing_secrets: Vec<Box<str>>,
 }
 
 impl<'a> Compiler<'a> {
@@ -87,7 +89,7 @@ impl<'a> Compiler<'a> {
             trie.set_json(&path);
         }
         let vars = mapping.vars.keys().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
-        Self { mapping, target, trie, root, vars }
+        Self { mapping, target, trie, root, vars, missing_secrets: Vec::new() }
     }
 
     /// All parts that may set a field, with the overlay number of each; the file's own has none.
