@@ -33,20 +33,3 @@ fn a_record_is_mapped_encoded_and_framed_without_an_allocation() {
         assert_eq!(measured.count_total, 0, "{profile}");
     }
 }
-
-#[test]
-fn stage_timing_by_hand() {
-    if std::env::var_os("STAGE").is_none() {
-        return;
-    }
-    let records = rows(20000);
-    let n: usize = records.iter().map(|r| r.body.len()).sum();
-    let mut pipeline = pipeline("default", Wire::default());
-    let mut frames = Frames::default();
-    for _ in 0..5 {
-        frames.clear();
-        let t = std::time::Instant::now();
-        pipeline.encode(&records, Timestamp(0), &mut frames);
-        println!("{:?}/record body {} frame {}", t.elapsed() / 20000, n / 20000, frames.bytes.len() / 20000);
-    }
-}
