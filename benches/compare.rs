@@ -92,6 +92,8 @@ struct Program {
     name: &'static str,
     queue: &'static str,
     configuration: &'static str,
+    /// Folder of site mappings below `benches/peers`; the shipped mappings alone when it is empty.
+    mappings: &'static str,
     command: fn(&Path, &Path) -> Command,
 }
 
@@ -100,16 +102,21 @@ const PROGRAMS: &[Program] = &[
         name: "cefgate",
         queue: "spool, synced",
         configuration: include_str!("peers/cefgate.toml"),
-        command: |_, configuration| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_cefgate"));
-            command.arg("run").arg("--config").arg(configuration);
-            command
-        },
+        mappings: "",
+        command: cefgate,
+    },
+    Program {
+        name: "cefgate-23",
+        queue: "spool, synced; 23 keys",
+        configuration: include_str!("peers/cefgate.toml"),
+        mappings: "twenty_three_keys",
+        command: cefgate,
     },
     Program {
         name: "syslog-ng",
         queue: "reliable disk buffer",
         configuration: include_str!("peers/syslog-ng.conf"),
+        mappings: "",
         command: |folder, configuration| {
             let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/syslog-ng");
             let root = std::env::var_os("CEFGATE_SYSLOG_NG").map_or_else(default, PathBuf::from);
@@ -134,6 +141,7 @@ const PROGRAMS: &[Program] = &[
         name: "rsyslog",
         queue: "disk queue",
         configuration: include_str!("peers/rsyslog.conf"),
+        mappings: "",
         command: |folder, configuration| {
             let mut command = Command::new("/usr/sbin/rsyslogd");
             command.arg("-n").arg("-f").arg(configuration).arg("-i").arg(folder.join("pid"));
@@ -141,6 +149,12 @@ const PROGRAMS: &[Program] = &[
         },
     },
 ];
+
+fn cefgate(_: &Path, configuration: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cefgate"));
+    command.arg("run").arg("--config").arg(configuration);
+    command
+}
 
 /// What one run has cost.
 struct Cost {
@@ -165,7 +179,12 @@ fn measure(program: &Program, folder: &Path, input: &Path, n_records: u64) -> Co
     let mut counts = BufReader::new(receiver.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let port = counts.next().expect("the receiver's port");
     let configuration = own.join("configuration");
+    let mappings = match program.mappings {
+        "" => own.join("none"),
+        name => Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name),
+    };
     let text = program.configuration.replace("{folder}", &own.display().to_string()).replace("{port}", &port);
+    let text = text.replace("{mappings}", &mappings.display().to_string());
     fs::write(&configuration, text.replace("{input}", &input.display().to_string()))
         .expect("write configuration");
     let log = fs::File::create(own.join("output.log")).expect("a new file");

@@ -32,7 +32,8 @@ impl Seen {
         let now = record.received.0;
         self.forget(now - dedupe.window, usize::MAX);
         match self.first.get(&key) {
-            Some((sequence, at)) if now - at <= dedupe.window => *sequence != record.sequence,
+            // A record with a smaller number is resent: it came before the one that is remembered.
+            Some((sequence, at)) if now - at <= dedupe.window => *sequence < record.sequence,
             _ => {
                 self.forget(now - dedupe.window, dedupe.max_keys.max(1) - 1);
                 self.first.insert(key, (record.sequence, now));
@@ -99,5 +100,6 @@ mod tests {
         assert!(!repeats(5, 2002, "c"), "bound on keys");
         assert!(!repeats(6, 2003, "a"), "forgotten for room");
         assert!(repeats(7, 2004, "c"));
+        assert!(!repeats(1, 0, "a"), "resent after a later record took its key");
     }
 }

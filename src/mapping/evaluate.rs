@@ -310,20 +310,14 @@ impl<'r> Context<'r> {
         let (Some(left_text), Some(right_text)) = (left.scalar(self.arena), right.scalar(self.arena)) else {
             return false;
         };
-        let numeric = || match (left_text.parse::<f64>(), right_text.parse::<f64>()) {
-            (Ok(left), Ok(right)) => left == right,
-            _ => false,
-        };
+        let numeric = || compare_numbers(left_text, right_text).is_some_and(std::cmp::Ordering::is_eq);
         equal_ignoring_case(left_text, right_text)
             || (matches!((left, right), (Value::Number(_), _) | (_, Value::Number(_))) && numeric())
     }
 
     fn order(&self, left: Value<'r>, right: Value<'r>) -> Option<std::cmp::Ordering> {
         let (left, right) = (left.scalar(self.arena)?, right.scalar(self.arena)?);
-        match (left.parse::<f64>(), right.parse::<f64>()) {
-            (Ok(left), Ok(right)) => left.partial_cmp(&right),
-            _ => Some(left.to_lowercase().cmp(&right.to_lowercase())),
-        }
+        compare_numbers(left, right).or_else(|| Some(left.to_lowercase().cmp(&right.to_lowercase())))
     }
 }
 
@@ -354,6 +348,15 @@ pub fn parse_address(text: &str) -> Option<u128> {
         IpAddr::V4(address) => Some(address.to_ipv6_mapped().to_bits()),
         IpAddr::V6(address) => Some(address.to_bits()),
     }
+}
+
+/// How two numbers compare; whole ones exactly, whatever their size.
+#[must_use]
+pub fn compare_numbers(left: &str, right: &str) -> Option<std::cmp::Ordering> {
+    if let (Ok(left), Ok(right)) = (left.parse::<i128>(), right.parse::<i128>()) {
+        return Some(left.cmp(&right));
+    }
+    left.parse::<f64>().ok()?.partial_cmp(&right.parse::<f64>().ok()?)
 }
 
 fn equal_ignoring_case(left: &str, right: &str) -> bool {

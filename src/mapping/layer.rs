@@ -361,10 +361,13 @@ impl Set {
     }
 
     fn unused_fragments(&mut self) {
+        let replaced = self.files.iter().any(|file| file.layer == Layer::Site && file.kind == Kind::Mapping);
         for (index, file) in self.files.iter().enumerate() {
             // A later file of the same path stands in for this one.
             let current = self.paths.get(&file.path) == Some(&index);
-            if file.kind == Kind::Fragment && file.whole && current && !self.included[index] {
+            // One that came with the program may have lost its last user to a mapping of the site.
+            let own = file.layer == Layer::Site || !replaced;
+            if file.kind == Kind::Fragment && file.whole && own && current && !self.included[index] {
                 let message = "no mapping includes this fragment";
                 self.diagnostics.push(Diagnostic::warning(UNUSED, &place(file, "id"), message));
             }

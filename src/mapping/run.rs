@@ -100,8 +100,8 @@ impl Program {
                 Err(Reject(field)) => return Ok(Outcome::Rejected(field)),
             }
             n_events += 1;
-            state.events += 1;
         }
+        state.events += n_events as u64;
         Ok(Outcome::Events(n_events))
     }
 
@@ -129,13 +129,6 @@ impl Program {
             count: Cell::new(0),
             fault: Cell::new(None),
         };
-        for (number, condition) in self.overlays.iter().enumerate() {
-            if context.holds(condition, Value::Missing) {
-                let word = &context.overlays[number / 64];
-                word.set(word.get() | 1 << (number % 64));
-            }
-        }
-        context.fault.set(None);
         Ok(context)
     }
 
@@ -190,6 +183,8 @@ impl<'r> Event<'_, 'r> {
     fn write(&mut self) -> Result<Finished<'_>, Reject> {
         let program = self.program;
         let context = self.context;
+        // Rules and overlays look at values on their own account.
+        context.fault.set(None);
         let severity = self.severity();
         let class_id = self.header_text(&program.class_id, 0).unwrap_or(&program.id);
         let name = self.header_text(&program.name, 1).unwrap_or(&context.record.table.0);
@@ -199,6 +194,7 @@ impl<'r> Event<'_, 'r> {
                 identity[place] = text;
             }
         }
+        context.fault.set(None);
         self.message.clear();
         self.target.format.header(self.message, identity, class_id, name, severity);
         let start = self.message.len();
@@ -338,6 +334,8 @@ impl<'r> Event<'_, 'r> {
             total -= cut;
         }
         self.message.truncate(start);
+        // The first pass has counted what was wrong and what was cut.
+        let (faults, cut) = (self.state.faults.clone(), self.state.cut.clone());
         for (number, field) in self.program.fields.iter().enumerate() {
             let mut time = None;
             if allowances[number] > 0 {
@@ -345,13 +343,14 @@ impl<'r> Event<'_, 'r> {
             }
             self.state.shed[number] += u64::from(allowances[number] < sizes[number]);
         }
+        (self.state.faults, self.state.cut) = (faults, cut);
         Ok(())
     }
 
     fn severity(&mut self) -> u8 {
         let text = self.header_text(&self.program.severity, 2);
-        let number = text.and_then(|text| text.parse::<f64>().ok());
-        if number.is_none() {
+        let number = text.and_then(severity_number);
+        if text.is_some() && number.is_none() {
             self.state.faults[self.program.fields.len() + 2][Fault::Type as usize] += 1;
         }
         #[expect(
@@ -363,6 +362,9 @@ impl<'r> Event<'_, 'r> {
 
     fn header_text(&mut self, field: &'r Field, place: usize) -> Option<&'r str> {
         let text = self.context.field_text(field);
+        if text.is_none() {
+            self.context.fault.set(Some(self.context.fault.take().unwrap_or(Fault::Type)));
+        }
         if let Some(fault) = self.context.fault.take() {
             self.state.faults[self.program.fields.len() + place][fault as usize] += 1;
         }
@@ -371,17 +373,26 @@ impl<'r> Event<'_, 'r> {
 }
 
 impl<'r> Context<'r> {
-    /// Moves to an element of the fan-out and switches its part on.
+    /// Moves to an element of the fan-out, or to the one event of a record, and chooses the overlays for it.
+    ///
+    /// Variables are computed anew: they may depend on the element, and on the words that rules have added.
     pub fn enter(&self, item: &Value<'r>, index: usize) {
-        let number = self.program.overlays.len();
-        let word = &self.overlays[number / 64];
-        if item.is_missing(self.arena) {
-            word.set(word.get() & !(1 << (number % 64)));
-        } else {
-            word.set(word.get() | 1 << (number % 64));
-        }
         self.item.set(*item);
         self.index.set(index);
+        self.vars.iter().for_each(|var| var.set(None));
+        self.overlays.iter().for_each(|word| word.set(0));
+        let apply = |number: usize| {
+            let word = &self.overlays[number / 64];
+            word.set(word.get() | 1 << (number % 64));
+        };
+        for (number, condition) in self.program.overlays.iter().enumerate() {
+            if self.holds_for(condition) {
+                apply(number);
+            }
+        }
+        if !item.is_missing(self.arena) {
+            apply(self.program.overlays.len());
+        }
     }
 
     /// The text of a header field.
@@ -412,6 +423,11 @@ impl<'r> Context<'r> {
     fn holds_for(&self, condition: &'r Condition) -> bool {
         self.holds(condition, Value::Missing)
     }
+}
+
+/// The number a severity text stands for.
+pub fn severity_number(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|number| !number.is_nan())
 }
 
 /// Class id, name and severity are counted after the extension fields.

@@ -9,7 +9,8 @@ use super::convert::{Converted, convert};
 use super::evaluate::{Context, Fault};
 use super::program::{Alternative, Choice, Field, Program, Supply};
 use super::read::NotAnObject;
-use super::run::Outcome;
+use super::run::{Outcome, severity_number};
+use super::value::Value;
 use crate::event::Target;
 use crate::record::Record;
 
@@ -84,6 +85,9 @@ impl Program {
         arena: &'r Bump,
     ) -> Result<Trace, NotAnObject> {
         let context = self.context(record, reason, body, arena)?;
+        if self.when.as_ref().is_some_and(|when| !context.holds(when, Value::Missing)) {
+            return Ok(Trace { outcome: Outcome::NoMatch, filtered_by: None, events: Vec::new() });
+        }
         if let Some(rule) = self.filtered_by(&context) {
             let filtered_by = Some(self.rules[rule].reason.to_string());
             return Ok(Trace { outcome: Outcome::Filtered(rule), filtered_by, events: Vec::new() });
@@ -99,7 +103,7 @@ impl Program {
     fn event_trace<'r>(&'r self, context: &Context<'r>, target: &Target) -> EventTrace {
         let severity = context
             .field_text(&self.severity)
-            .and_then(|text| text.parse::<f64>().ok())
+            .and_then(|text| severity_number(text))
             .unwrap_or(5.0)
             .clamp(0.0, 10.0);
         #[expect(clippy::cast_possible_truncation, reason = "clamped to what fits above")]
@@ -155,7 +159,12 @@ fn typed<'r>(field: &'r Field, severity: u8, context: &Context<'r>, target: &Tar
             }
             (text, field.paired.as_ref().map(|(_, label)| &**label))
         }
-        Converted::Missing | Converted::Rejected => return trace,
+        Converted::Rejected => {
+            let fault = trace.note.take().unwrap_or_default();
+            trace.note = Some(format!("{fault}: the record goes out as `unparsed`"));
+            return trace;
+        }
+        Converted::Missing => return trace,
     };
     let text = text.trim();
     let n_characters = text.chars().count();

@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use jiff::Timestamp as Moment;
 
-use super::evaluate::{Context, Fault};
+use super::evaluate::{Context, Fault, compare_numbers};
 use super::program::{Constant, Lookup, Transform};
 use super::time::{self, Read};
 use super::value::{Value, parse_container};
@@ -331,10 +331,7 @@ fn join<'r>(value: Value<'r>, separator: &str, arena: &'r Bump) -> Value<'r> {
 
 /// The element beyond all others: by number when all are numbers, else by text.
 fn extreme<'r>(value: Value<'r>, arena: &'r Bump, beyond: fn(std::cmp::Ordering) -> bool) -> Value<'r> {
-    let order = |left: &str, right: &str| match (left.parse::<f64>(), right.parse::<f64>()) {
-        (Ok(left), Ok(right)) => left.total_cmp(&right),
-        _ => left.cmp(right),
-    };
+    let order = |left: &str, right: &str| compare_numbers(left, right).unwrap_or_else(|| left.cmp(right));
     let mut best: Option<(Value<'r>, &str)> = None;
     for element in value.elements(arena) {
         if let Some(text) = element.scalar(arena)

@@ -56,7 +56,13 @@ impl<'r> Value<'r> {
     pub fn is_missing(self, arena: &'r Bump) -> bool {
         match self {
             Self::Missing => true,
-            Self::Raw(text) if text.raw.starts_with('\\') => is_blank(text.decode(arena)),
+            // Only a blank or an escape at the start leaves it open whether there is anything else.
+            Self::Raw(text)
+                if text.escaped
+                    && text.raw.starts_with(|first| first == '\\' || first <= ' ' || first >= '\u{80}') =>
+            {
+                is_blank(text.decode(arena))
+            }
             Self::List(values) => values.is_empty(),
             _ => false,
         }
@@ -250,7 +256,7 @@ mod tests {
     #[test]
     fn what_holds_nothing_is_missing() {
         let arena = Bump::new();
-        for text in [r#"[""]"#, r#"["  "]"#, r#"["\n \t"]"#, "[null]", "[[ ]]", "[{ }]"] {
+        for text in [r#"[""]"#, r#"["  "]"#, r#"["\n \t"]"#, r#"["  \n"]"#, "[null]", "[[ ]]", "[{ }]"] {
             assert!(parse_container(text).unwrap().element(0, &arena).is_missing(&arena), "{text}");
         }
         for text in ["[0]", "[false]", "[\"x\"]", r#"["\\"]"#] {

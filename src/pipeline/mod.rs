@@ -49,7 +49,7 @@ pub struct Pipeline {
     arena: Bump,
     message: Vec<u8>,
     routes: Vec<Route>,
-    unparsed: Option<usize>,
+    unparsed: Vec<usize>,
 }
 
 /// The programs for a table, found once.
@@ -79,8 +79,15 @@ pub struct Filtered {
     /// Its place in the chunk.
     pub place: usize,
     program: usize,
-    /// The rule, or none for a duplicate.
-    rule: Option<usize>,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Rule(usize),
+    Duplicate,
+    /// The list that gets an event for each element is empty, and the mapping wants none then.
+    EmptyFanout,
 }
 
 /// What a pipeline counts beside events.
@@ -113,7 +120,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(set: Arc<MappingSet>, framer: Framer, message_kind: Message, stamp: Stamp) -> Self {
         let states = set.programs.iter().map(State::new).collect();
-        let unparsed = set.candidates(UNPARSED).first().copied();
+        let unparsed = set.candidates(UNPARSED);
         Self {
             set,
             states,
@@ -142,8 +149,11 @@ impl Pipeline {
     /// The name of what filtered a record out.
     #[must_use]
     pub fn reason(&self, filtered: &Filtered) -> Name {
-        let rules = &self.set.programs[filtered.program].rules;
-        filtered.rule.map_or_else(|| DUPLICATE.into(), |rule| rules[rule].reason.clone())
+        match filtered.cause {
+            Cause::Rule(rule) => self.set.programs[filtered.program].rules[rule].reason.clone(),
+            Cause::Duplicate => DUPLICATE.into(),
+            Cause::EmptyFanout => EMPTY_FANOUT.into(),
+        }
     }
 
     /// What was counted since the last call: mapping, key, what, how often.
@@ -198,6 +208,7 @@ impl Pipeline {
         let set = &self.set;
         for &number in &self.routes[route].candidates {
             let framer = &mut self.framer;
+            let before = (frames.bytes.len(), frames.n_events);
             let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
             let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
             let outcome = set.programs[number].run(
@@ -210,59 +221,68 @@ impl Pipeline {
                 &mut self.message,
                 emit,
             );
-            match outcome {
-                Ok(Outcome::NoMatch) => {}
+            let cause = match outcome {
+                Ok(Outcome::NoMatch) => continue,
+                Ok(Outcome::Events(0)) => Cause::EmptyFanout,
                 Ok(Outcome::Events(_)) => {
                     self.routes[route].unmatched += u64::from(set.programs[number].table == GENERIC);
                     return;
                 }
-                Ok(Outcome::Filtered(rule)) => {
-                    return frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
-                }
-                Ok(Outcome::Duplicate) => {
-                    return frames.filtered.push(Filtered { place, program: number, rule: None });
-                }
+                Ok(Outcome::Filtered(rule)) => Cause::Rule(rule),
+                Ok(Outcome::Duplicate) => Cause::Duplicate,
                 Ok(Outcome::Rejected(field)) => {
-                    let key = set.programs[number].all_fields().nth(field).map_or("", |field| &field.key);
-                    let reason = format!(
-                        "`{key}` of mapping {} has a value of the wrong type",
-                        set.programs[number].id
-                    );
+                    // The record goes out whole in another form: not also in part.
+                    frames.bytes.truncate(before.0);
+                    frames.n_events = before.1;
+                    let program = &set.programs[number];
+                    let key = program.all_fields().nth(field).map_or("", |field| &field.key);
+                    let reason = format!("`{key}` of mapping {} has a value of the wrong type", program.id);
                     return self.unparsed(place, record, &reason, frames);
                 }
                 Err(not_an_object) => {
                     return self.unparsed(place, record, &not_an_object.to_string(), frames);
                 }
-            }
+            };
+            return frames.filtered.push(Filtered { place, program: number, cause });
         }
         self.unparsed(place, record, "no mapping takes it", frames);
     }
 
+    /// Sends a record through the mapping `unparsed`; as it is where no such mapping makes an event of it.
     fn unparsed(&mut self, place: usize, record: &Record, reason: &str, frames: &mut Frames) {
-        frames.unparsed.push(place);
-        let Some(number) = self.unparsed else {
-            // Sent as it is rather than not at all: a set without `unparsed` is refused by its check.
-            one_line(&record.body, &mut self.message);
-            self.framer.frame(&mut frames.bytes, INFORMATIONAL, record.received, &self.message);
-            frames.n_events += 1;
-            return;
-        };
-        let framer = &mut self.framer;
-        let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
-        let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
-        let outcome = self.set.programs[number].run(
-            &self.set.target,
-            record,
-            reason,
-            "",
-            &self.arena,
-            &mut self.states[number],
-            &mut self.message,
-            emit,
-        );
-        if let Ok(Outcome::Filtered(rule)) = outcome {
-            frames.filtered.push(Filtered { place, program: number, rule: Some(rule) });
+        let set = &self.set;
+        for &number in &self.unparsed {
+            let framer = &mut self.framer;
+            let before = (frames.bytes.len(), frames.n_events);
+            let header_time = HeaderTime { stamp: self.stamp, now: self.now, received: record.received };
+            let emit = |event: Finished<'_>| emit(event, header_time, framer, frames);
+            let outcome = set.programs[number].run(
+                &set.target,
+                record,
+                reason,
+                "",
+                &self.arena,
+                &mut self.states[number],
+                &mut self.message,
+                emit,
+            );
+            let cause = match outcome {
+                Ok(Outcome::Filtered(rule)) => Cause::Rule(rule),
+                Ok(Outcome::Duplicate) => Cause::Duplicate,
+                Ok(Outcome::Events(0)) => Cause::EmptyFanout,
+                Ok(Outcome::Events(_)) => return frames.unparsed.push(place),
+                Ok(Outcome::NoMatch | Outcome::Rejected(_)) | Err(_) => {
+                    frames.bytes.truncate(before.0);
+                    frames.n_events = before.1;
+                    continue;
+                }
+            };
+            return frames.filtered.push(Filtered { place, program: number, cause });
         }
+        frames.unparsed.push(place);
+        one_line(&record.body, &mut self.message);
+        self.framer.frame(&mut frames.bytes, INFORMATIONAL, record.received, &self.message);
+        frames.n_events += 1;
     }
 
     fn route(&mut self, table: &Table) -> usize {
@@ -310,6 +330,9 @@ fn one_line(body: &[u8], message: &mut Vec<u8>) {
 
 /// The reason of records that the dedupe filters out.
 const DUPLICATE: &str = "duplicate";
+
+/// The reason of records whose fan-out list is empty.
+const EMPTY_FANOUT: &str = "empty fan-out";
 
 /// RFC 5424 §6.2.1.
 const INFORMATIONAL: u8 = 6;

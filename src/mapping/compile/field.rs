@@ -61,10 +61,11 @@ impl<'a> Compiler<'a> {
             .parts()
             .filter_map(|(overlay, parts)| Some((overlay, parts.leef.event_id.as_ref()?)))
             .collect();
-        if matches!(self.target.format, Format::Leef(..))
-            && event_ids.iter().any(|(overlay, _)| overlay.is_none())
-        {
-            return self.field("class_id", None, &event_ids);
+        if matches!(self.target.format, Format::Leef(..)) && !event_ids.is_empty() {
+            let own = event_ids.iter().any(|(overlay, _)| overlay.is_none());
+            let below = self.rows(|parts| &parts.header).swap_remove("class_id").filter(|_| !own);
+            let rows: Rows<'a> = below.into_iter().flatten().chain(event_ids).collect();
+            return self.field("class_id", None, &rows);
         }
         self.header("class_id")
     }
@@ -102,7 +103,12 @@ impl<'a> Compiler<'a> {
         }
         self.qradar_identity(&extension, &mut fields);
         for (key, rows) in custom.iter().chain(&own) {
-            let leef = self.field(key, None, rows);
+            let mut leef = self.field(key, None, rows);
+            // Only overlays set it: without them it stays what the CEF key makes of it.
+            if let Some(inherited) = fields.shift_remove(*key).filter(|_| leef.base.is_none()) {
+                let variants = inherited.variants.into_iter().chain(leef.variants).collect();
+                leef = Field { variants, ..inherited };
+            }
             fields.insert((*key).to_owned(), leef);
         }
         fields.into_values().filter(|field| field.base.is_some() || !field.variants.is_empty()).collect()
