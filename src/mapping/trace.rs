@@ -101,11 +101,8 @@ impl Program {
     }
 
     fn event_trace<'r>(&'r self, context: &Context<'r>, target: &Target) -> EventTrace {
-        let severity = context
-            .field_text(&self.severity)
-            .and_then(|text| severity_number(text))
-            .unwrap_or(5.0)
-            .clamp(0.0, 10.0);
+        let severity =
+            context.field_text(&self.severity).and_then(severity_number).unwrap_or(5.0).clamp(0.0, 10.0);
         #[expect(clippy::cast_possible_truncation, reason = "clamped to what fits above")]
         let severity = severity as u8;
         let own = self.identity.iter().flatten();
