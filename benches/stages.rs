@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "run by hand: prints a table")]
 
-#[allow(dead_code)]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "the tests' own")]
 #[path = "../tests/it/harness/pipeline.rs"]
 mod harness;
 #[allow(dead_code)]
