@@ -101,7 +101,7 @@ fn what_a_break_cuts_off_is_sent_again_from_the_last_receipt() {
     let done = workplace.cefgate(&["run"]);
     assert_eq!(done.code, Some(0), "{}", done.error);
 
-    let receiver = Receiver::start(|connection| connection == 1);
+    let receiver = Receiver::start(|connection| connection == 0);
     let plain = format!(
         "{raw}[destination.siem.tls_syslog]\naddress = '127.0.0.1:{}'\ninsecure_plain_tcp = true\nrotate_bytes = 100000\n",
         receiver.port
