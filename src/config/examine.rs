@@ -10,7 +10,8 @@ use super::section::fault;
 use super::tree::Tree;
 use crate::secret;
 use crate::sink::SinkConfig;
-use crate::tls::{self, Connector, Pin, TlsError};
+use crate::telemetry;
+use crate::tls::{self, Connector, Pin};
 
 /// Adds a fault for each file that is not what it should be.
 pub fn examine(config: &Config, tree: &Tree) -> Faults {
@@ -37,7 +38,7 @@ fn tls_files(tree: &Tree, section: &[&str], config: &tls::Config, faults: &mut F
     let identity = tls::Config { ca_file: None, pin: vec![Pin::of(&[])], ..config.clone() };
     for part in [trust, identity] {
         if let Err(error) = Connector::new(&part) {
-            let message = chain(&error);
+            let message = telemetry::chain(&error);
             // The error tells the key in its text; the fault shows it in front, where the line is.
             let key = FILE_KEYS.iter().filter_map(|key| Some((mention(&message, key)?, *key))).min();
             let key: Vec<String> = key.map(|(_, key)| key.to_owned()).into_iter().collect();
@@ -68,17 +69,6 @@ fn mention(text: &str, key: &str) -> Option<usize> {
     text.match_indices(key)
         .find(|(at, _)| !text[..*at].ends_with(inside) && !text[at + key.len()..].starts_with(inside))
         .map(|(at, _)| at)
-}
-
-fn chain(error: &TlsError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 const FILE_KEYS: &[&str] = &["ca_file", "client_cert", "client_key", "client_key_passphrase_file"];

@@ -31,10 +31,10 @@ pub use config::{Address, Config, Confirm};
 use connection::{Connection, Draining, Event, Events};
 use fallback::Fallback;
 use ledger::Ledger;
-use route::{Route, chain};
+use route::Route;
 
 use super::{Cursor, SendError, Status};
-use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, UNANSWERED, UNCONFIRMED_BYTES};
+use crate::telemetry::{BREAKS, CONNECTIONS, RECEIPTS, UNANSWERED, UNCONFIRMED_BYTES, chain};
 
 /// The connections of one destination.
 #[derive(Debug)]

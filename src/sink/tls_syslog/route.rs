@@ -20,6 +20,7 @@ use super::config::{Address, Config};
 use super::connection::{Connection, Events};
 use super::stream::{Stream, Wire};
 use crate::sink::SendError;
+use crate::telemetry::chain;
 use crate::tls;
 
 /// The addresses of a destination and which of them to try first.
@@ -168,18 +169,6 @@ async fn late_refusal(stream: &mut TlsStream<Wire>) -> io::Result<()> {
         bound.as_mut().poll(context).map(Ok)
     })
     .await
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A receiver that refuses does so within a round trip; this is a long one.
