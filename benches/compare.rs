@@ -12,6 +12,8 @@
     reason = "run by hand: prints a table, and watches processes that tell nothing by themselves"
 )]
 
+#[path = "hubs.rs"]
+mod hubs;
 #[path = "receiver.rs"]
 mod receiver;
 #[allow(dead_code)]
@@ -92,6 +94,8 @@ struct Program {
     name: &'static str,
     queue: &'static str,
     configuration: &'static str,
+    /// How many records come in one message of a hub; from the file itself when it is 0.
+    n_a_message: u32,
     /// Folder of site mappings below `benches/peers`; the shipped mappings alone when it is empty.
     mappings: &'static str,
     command: fn(&Path, &Path) -> Command,
@@ -102,6 +106,7 @@ const PROGRAMS: &[Program] = &[
         name: "cefgate",
         queue: "spool, synced",
         configuration: include_str!("peers/cefgate.toml"),
+        n_a_message: 0,
         mappings: "",
         command: cefgate,
     },
@@ -109,13 +114,31 @@ const PROGRAMS: &[Program] = &[
         name: "cefgate-23",
         queue: "spool, synced; 23 keys",
         configuration: include_str!("peers/cefgate.toml"),
+        n_a_message: 0,
         mappings: "twenty_three_keys",
+        command: cefgate,
+    },
+    Program {
+        name: "cefgate-hubs",
+        queue: "spool, synced; from hubs, 50 a message",
+        configuration: include_str!("peers/cefgate-hubs.toml"),
+        n_a_message: 50,
+        mappings: "",
+        command: cefgate,
+    },
+    Program {
+        name: "cefgate-hubs-1",
+        queue: "spool, synced; from hubs, 1 a message",
+        configuration: include_str!("peers/cefgate-hubs.toml"),
+        n_a_message: 1,
+        mappings: "",
         command: cefgate,
     },
     Program {
         name: "syslog-ng",
         queue: "reliable disk buffer",
         configuration: include_str!("peers/syslog-ng.conf"),
+        n_a_message: 0,
         mappings: "",
         command: |folder, configuration| {
             let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/syslog-ng");
@@ -141,6 +164,7 @@ const PROGRAMS: &[Program] = &[
         name: "rsyslog",
         queue: "disk queue",
         configuration: include_str!("peers/rsyslog.conf"),
+        n_a_message: 0,
         mappings: "",
         command: |folder, configuration| {
             let mut command = Command::new("/usr/sbin/rsyslogd");
@@ -185,6 +209,8 @@ fn measure(program: &Program, folder: &Path, input: &Path, n_records: u64) -> Co
     };
     let text = program.configuration.replace("{folder}", &own.display().to_string()).replace("{port}", &port);
     let text = text.replace("{mappings}", &mappings.display().to_string());
+    let hubs = (program.n_a_message > 0).then(|| hubs::Hubs::start(&own, input, program.n_a_message));
+    let text = text.replace("{hubs}", &hubs.as_ref().map_or(0, |hubs| hubs.port).to_string());
     fs::write(&configuration, text.replace("{input}", &input.display().to_string()))
         .expect("write configuration");
     let log = fs::File::create(own.join("output.log")).expect("a new file");
@@ -201,6 +227,14 @@ fn measure(program: &Program, folder: &Path, input: &Path, n_records: u64) -> Co
         received = counts.next().and_then(|count| count.parse().ok()).expect("the receiver counts on");
     }
     let elapsed = start.elapsed().as_secs_f64();
+    if let Some(hubs) = &hubs {
+        // A second of one core in each second: then the stand-in is the limit.
+        eprintln!(
+            "{}: the stand-in's hub took {:.2} CPU s",
+            program.name,
+            cpu_seconds(hubs.id()) - hubs.before
+        );
+    }
     std::thread::sleep(Duration::from_secs(2));
     drop(watch);
     if received > n_records {

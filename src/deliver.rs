@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::drift::Drift;
 use crate::mapping::set::MappingSet;
 use crate::pipeline::{Count, Frames, Pipeline};
 use crate::record::{Name, Timestamp};
@@ -34,6 +35,8 @@ pub struct Delivery {
     pub sink: Sink,
     /// What became of records, counted once they are confirmed.
     pub account: Account,
+    /// Notes tables and columns that nobody knows.
+    pub drift: Drift,
     /// New mappings, when they were reloaded.
     pub mappings: watch::Receiver<Arc<MappingSet>>,
     /// Stop now: what is confirmed stays confirmed, the rest is sent at the next start.
@@ -97,6 +100,7 @@ impl Delivery {
                 }
                 Step::Chunk(chunk) => {
                     frames.clear();
+                    self.drift.look(&chunk.records);
                     self.pipeline.encode(&chunk.records, Timestamp::now(), &mut frames);
                     pending.push_back((chunk.end, self.tally(&chunk, &frames)));
                     let result = tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! For `#[serde(with = "crate::duration")]`; `positive` refuses zero, `optional` is for `Option<Duration>`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
@@ -21,6 +22,19 @@ pub fn text(duration: Duration) -> String {
     match SignedDuration::try_from(duration) {
         Ok(duration) => format!("{duration:#}"),
         Err(_) => format!("{}s", duration.as_secs()),
+    }
+}
+
+/// A duration's text, for the schema of the configuration.
+pub enum Written {}
+
+impl schemars::JsonSchema for Written {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "A duration such as `30s`, `1h 30m` or `7d`." })
     }
 }
 

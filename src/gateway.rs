@@ -12,10 +12,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::azure::Tenants;
 use crate::config::{Config, Destination};
+use crate::defender::OwnUpdates;
 use crate::deliver::Delivery;
+use crate::drift::Drift;
 use crate::mapping::diagnostic::{Diagnostic, render};
 use crate::mapping::layer::Merged;
+use crate::mapping::retire;
 use crate::mapping::set::MappingSet;
 use crate::mapping::trial;
 use crate::pipeline::{Pipeline, Settings};
@@ -23,9 +27,12 @@ use crate::profile::{self, Directories, Profile};
 use crate::record::Name;
 use crate::secret::SecretText;
 use crate::sink::SinkConfig;
+use crate::source::SourceConfig;
+use crate::source::defender_api::Own;
 use crate::spool::Spool;
 use crate::syslog::Framing;
 use crate::telemetry;
+use crate::write_back::endpoint::Endpoint;
 
 /// What a start needs to know of each destination, and what it needs compiled.
 pub struct Plan {
@@ -33,6 +40,22 @@ pub struct Plan {
     pub destinations: Vec<Planned>,
     /// Warnings of the mappings, ready to be shown.
     pub warnings: String,
+}
+
+impl Plan {
+    /// Notices of the mappings that configured sources use and whose own source will be switched off.
+    #[must_use]
+    pub fn retirements(&self, config: &Config) -> Vec<String> {
+        let tables: Vec<&str> = config.sources.values().flat_map(SourceConfig::tables).collect();
+        let mut notices: Vec<String> = self
+            .destinations
+            .iter()
+            .flat_map(|planned| retire::notices(&planned.merged.mappings, &tables))
+            .collect();
+        notices.sort();
+        notices.dedup();
+        notices
+    }
 }
 
 /// One destination, ready to open.
@@ -184,6 +207,18 @@ pub fn machine_name() -> String {
     }
 }
 
+/// Where own changes to records of a table are written down, when a source wants to know them again.
+#[must_use]
+pub fn own_updates(config: &Config, tenant: &str, table: &str) -> Option<OwnUpdates> {
+    let wants = |source: &SourceConfig| match source {
+        SourceConfig::DefenderApi(api) => {
+            api.own_updates != Own::Keep && api.tenant == tenant && api.resource.table() == table
+        }
+        _ => false,
+    };
+    config.sources.values().any(wants).then(|| OwnUpdates::beside(&config.spool.directory))
+}
+
 /// Runs until a signal, until all sources have ended and everything is delivered, or until the spool fails.
 ///
 /// # Errors
@@ -195,15 +230,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if !plan.warnings.is_empty() {
         warn!("mappings:\n{}", plan.warnings);
     }
+    plan.retirements(&config).iter().for_each(|notice| warn!("{notice}"));
     let names: Vec<String> = config.destinations.keys().cloned().collect();
     let spool = Spool::open(&config.spool, &names).context("open the spool")?;
     let (stop, drain) = (CancellationToken::new(), CancellationToken::new());
-    let mut reloads = Vec::new();
+    let known = plan.destinations.first().map_or(&[][..], |planned| &planned.merged.mappings);
+    let drift = Drift::open(&config.spool.directory, known);
+    tokio::spawn(drift.clone().keep(stop.clone()));
+    let mut reloads = Reloads { senders: Vec::new(), drift: drift.clone() };
     let mut deliveries = JoinSet::new();
     for planned in plan.destinations {
         let Some(destination) = config.destinations.get(&planned.name) else { continue };
         let (sender, mappings) = watch::channel(planned.mappings.clone());
-        reloads.push((planned.name.clone(), sender));
+        reloads.senders.push((planned.name.clone(), sender));
         let Settings { framer, message, stamp, .. } = planned.settings;
         let delivery = Delivery {
             destination: planned.name.as_str().into(),
@@ -211,30 +250,47 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             pipeline: Pipeline::new(planned.mappings, framer, message, stamp),
             sink: destination.sink.clone().open(&planned.name),
             account: spool.account().clone(),
+            drift: drift.clone(),
             mappings,
             stop: stop.clone(),
             drain: drain.clone(),
         };
         deliveries.spawn(delivery.run());
     }
+    let tenants = Tenants::new(&config.tenants, &config.network)?;
+    let own = |tenant: &str, table: &str| own_updates(&config, tenant, table);
+    let endpoint = Endpoint::bind(&config.write_back, &tenants, own).await?;
+    let endpoint = endpoint.map(|endpoint| tokio::spawn(endpoint.run(stop.clone())));
     let mut sources = JoinSet::new();
     for (name, source) in &config.sources {
         let name: Name = name.as_str().into();
-        let intake = spool.intake(name.clone(), source.tenant().into());
-        let (source, stop) = (source.clone(), stop.clone());
-        sources.spawn(async move { (name, source.run(intake, stop).await) });
+        let tenant = tenants.get(source.tenant());
+        let label = tenant.as_ref().map_or(source.tenant(), |tenant| tenant.label());
+        let intake = spool.intake(name.clone(), label.into());
+        let (source, tenants, stop) = (source.clone(), tenants.clone(), stop.clone());
+        sources.spawn(async move { (name, source.run(intake, tenants, stop).await) });
     }
     info!(n_sources = sources.len(), n_destinations = deliveries.len(), "running");
     let outcome =
         supervise(&config, &mut signals, &stop, &drain, &mut sources, &mut deliveries, &reloads).await;
     stop.cancel();
+    if let Some(endpoint) = endpoint {
+        endpoint.await.context("stop `[write_back]`")?;
+    }
     while sources.join_next().await.is_some() {}
     while let Some(ended) = deliveries.join_next().await {
         report(ended.context("deliver")?.context("deliver"));
     }
+    drift.save();
     spool.close().await;
     info!("stopped");
     outcome
+}
+
+/// Who is told of new mappings.
+struct Reloads {
+    senders: Vec<(String, watch::Sender<Arc<MappingSet>>)>,
+    drift: Drift,
 }
 
 /// What an operator tells a running gateway.
@@ -262,7 +318,7 @@ async fn supervise(
     drain: &CancellationToken,
     sources: &mut JoinSet<(Name, Result<(), crate::source::SourceError>)>,
     deliveries: &mut JoinSet<Result<(), crate::spool::SpoolError>>,
-    reloads: &[(String, watch::Sender<Arc<MappingSet>>)],
+    reloads: &Reloads,
 ) -> anyhow::Result<()> {
     loop {
         tokio::select! {
@@ -290,11 +346,14 @@ async fn supervise(
 }
 
 /// Compiles the mapping files anew and swaps them whole, or keeps the old ones whole.
-fn reload(config: &Config, reloads: &[(String, watch::Sender<Arc<MappingSet>>)]) {
+fn reload(config: &Config, reloads: &Reloads) {
     match plan(config) {
         Ok(plan) => {
+            if let Some(planned) = plan.destinations.first() {
+                reloads.drift.replace(&planned.merged.mappings);
+            }
             for planned in plan.destinations {
-                if let Some((_, sender)) = reloads.iter().find(|(name, _)| *name == planned.name) {
+                if let Some((_, sender)) = reloads.senders.iter().find(|(name, _)| *name == planned.name) {
                     // A delivery that has ended needs no mappings.
                     let _ = sender.send(planned.mappings);
                 }

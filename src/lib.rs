@@ -1,21 +1,26 @@
 //! cefgate: Microsoft Defender records in, CEF or LEEF over TLS syslog out, nothing lost.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod azure;
 pub mod backoff;
 pub mod cef;
 pub mod certs;
 pub mod clean;
 pub mod cli;
 pub mod config;
+pub mod defender;
 pub mod deliver;
 pub mod dictionary;
+pub mod drift;
 pub mod duration;
 pub mod event;
+pub mod finding;
 pub mod gateway;
 pub mod json;
 pub mod leef;
 pub mod listener;
 pub mod mapping;
+pub mod network;
 pub mod oversized;
 pub mod pipeline;
 pub mod profile;
@@ -30,3 +35,4 @@ pub mod tcp_info;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;
+pub mod write_back;

@@ -77,5 +77,5 @@ impl fmt::Display for Table {
 pub struct Partition(pub String);
 
 /// A resume point in a partition, opaque to all but the source that wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position(pub String);

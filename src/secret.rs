@@ -4,6 +4,7 @@
 //! credential, or in an environment variable, and it is read again at every use, so that rotating it needs no restart.
 //! This module does not decide which settings are secrets and does not encrypt anything.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -39,6 +40,29 @@ impl Secret {
                 read_file(&Path::new(&directory).join(name), Trust::Systemd)
             }
         }
+    }
+}
+
+impl schemars::JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let place = |name: &str, description: &str| {
+            schemars::json_schema!({
+                "type": "object",
+                "properties": { name: { "type": "string", "description": description } },
+                "required": [name],
+                "additionalProperties": false,
+            })
+        };
+        let file = place("file", "A file that only its owner may read.");
+        let credential = place("credential", "A systemd credential, by its name.");
+        schemars::json_schema!({
+            "description": "Where a secret is read from, at every use. Its text never stands in this file.",
+            "oneOf": [file, credential],
+        })
     }
 }
 

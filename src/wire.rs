@@ -13,7 +13,7 @@ pub use crate::leef::Delimiter;
 pub use crate::syslog::{Facility, Framing, Header};
 
 /// What a profile or a destination says about its frames.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wire {
     /// `cef`, `leef`, or `json` for the record as received.
@@ -72,7 +72,7 @@ impl Wire {
 }
 
 /// What a destination is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Common Event Format.
@@ -85,7 +85,7 @@ pub enum Format {
 }
 
 /// The number behind `CEF:`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum CefVersion {
     /// `CEF:0`
@@ -126,7 +126,7 @@ impl From<CefVersion> for cef::Version {
 }
 
 /// The number behind `LEEF:`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 pub enum LeefVersion {
     /// Attributes are separated by tabs.
     #[serde(rename = "1.0")]
@@ -138,7 +138,7 @@ pub enum LeefVersion {
 }
 
 /// Which time the syslog header carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampSource {
     /// The event's; where it has none, when the record was stored.
@@ -149,18 +149,18 @@ pub enum TimestampSource {
 }
 
 /// How times are written inside an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeForm {
     /// Milliseconds since 1970-01-01 UTC.
     #[default]
     EpochMs,
-    /// `MMM dd yyyy HH:mm:ss.SSS UTC`
+    /// `MMM dd yyyy HH:mm:ss` in UTC, whole seconds: the form that every reader of text takes.
     TextUtc,
 }
 
 /// Where IPv6 addresses go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ipv6 {
     /// Into the c6a keys with their labels.
@@ -170,12 +170,12 @@ pub enum Ipv6 {
 }
 
 /// HOSTNAME (RFC 5424 §6.2.4): 1 to 255 printable ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hostname(String);
 
 /// APP-NAME (RFC 5424 §6.2.5): 1 to 48 printable ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct AppName(String);
 
@@ -212,7 +212,7 @@ header_text!(Hostname, 255);
 header_text!(AppName, 48);
 
 /// Longest frame: room for a header and an event, and nothing no receiver takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct FrameLimit(u32);
 
@@ -243,7 +243,7 @@ impl From<FrameLimit> for u32 {
 }
 
 /// A time zone this machine knows.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Zone(jiff::tz::TimeZone);
 

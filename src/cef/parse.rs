@@ -295,7 +295,7 @@ mod tests {
         check("act= a", &["`act`: blanks around the value"]);
         check("act=a  dhost=x", &["`act`: blanks around the value"]);
         check("src_ip=x", &["`src_ip` is no key: letters and digits only"]);
-        check("spt=http", &["`spt`: not what its type Int allows"]);
+        check("spt=http", &["`spt`: not what its type Port allows"]);
         check("fsize=2147483648", &["`fsize`: not what its type Int allows"]);
         check("src=2001:db8::1", &["`src`: not what its type Ipv4 allows"]);
         check("smac=00-00-00-00-00-00", &["`smac`: not what its type Mac allows"]);

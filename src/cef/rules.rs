@@ -155,6 +155,7 @@ fn is_of_kind(kind: Kind, value: &str, version: u32) -> bool {
     match kind {
         Kind::Text => true,
         Kind::Int => value.parse::<i32>().is_ok(),
+        Kind::Port => value.parse::<u16>().is_ok(),
         Kind::Long => value.parse::<i64>().is_ok(),
         Kind::Double => value.parse::<f64>().is_ok_and(f64::is_finite),
         // Receivers that read CEF:1 take both families there.

@@ -6,7 +6,7 @@ use std::path::Path;
 use indicatif::BinaryBytes;
 use rustix::fs::Access;
 
-use super::{Global, out};
+use super::{Global, online, out, status};
 use crate::config::{Config, Destination};
 use crate::event::Format;
 use crate::gateway::{self, Plan, Planned};
@@ -15,7 +15,9 @@ use crate::pipeline::Message;
 use crate::sink::SinkConfig;
 use crate::sink::tls_syslog::Confirm;
 use crate::source::SourceConfig;
+use crate::source::account::AccountName;
 use crate::source::file::PathPattern;
+use crate::source::shared;
 use crate::spool::{self, ReadOnly, Spool, SpoolError};
 
 /// How strict to be.
@@ -24,10 +26,13 @@ pub struct Args {
     /// Take warnings for errors.
     #[arg(long)]
     strict: bool,
+    /// Ask every service once and connect to every receiver: addresses, certificates, tokens, permissions, clocks.
+    #[arg(long)]
+    online: bool,
 }
 
 /// Loads the configuration, compiles and tests the mappings, reads every file that is named, and says what it found.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+pub async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let config = global.load()?;
     let plan = gateway::plan(&config);
     let plan = match (plan, spool_fault(&config.spool)) {
@@ -46,7 +51,8 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         !args.strict || n_warnings == 0,
         "{n_warnings} warnings, and `--strict` takes them for errors"
     );
-    out::print(&format!("{}: ok\n{}\n", global.config_file().display(), report.lines.join("\n")))
+    out::print(&format!("{}: ok\n{}\n", global.config_file().display(), report.lines.join("\n")))?;
+    if args.online { online::look(&config).await } else { Ok(()) }
 }
 
 /// What a person wants to know before a start.
@@ -58,11 +64,41 @@ struct Report {
 
 impl Report {
     fn of(config: &Config, plan: &Plan) -> Result<Self, SpoolError> {
-        let mut report = Self::default();
+        let mut report = Self { warnings: plan.retirements(config), ..Self::default() };
         let spool = report.spool(&config.spool)?;
+        report.drift(&config.spool.directory);
         for (name, source) in &config.sources {
-            let SourceConfig::File(file) = source;
-            report.source(name, &file.path);
+            let shared = source.checkpoints().map(shared).unwrap_or_default();
+            match source {
+                SourceConfig::AdvancedHunting(hunting) => {
+                    let (table, tenant) = (&hunting.table.0, &hunting.tenant);
+                    report.lines.push(format!(
+                        "source       {name}: rows of {table} hunted in tenant {tenant}{shared}"
+                    ));
+                }
+                SourceConfig::BlobStorage(storage) => {
+                    let AccountName(account) = &storage.account;
+                    let containers = &storage.container_prefix;
+                    report.lines.push(format!(
+                        "source       {name}: containers {containers}* of account {account}{shared}"
+                    ));
+                }
+                SourceConfig::DefenderApi(api) => {
+                    let (table, tenant) = (api.resource.table(), &api.tenant);
+                    report.lines.push(format!("source       {name}: {table} of tenant {tenant}{shared}"));
+                }
+                SourceConfig::EventHubs(hubs) => {
+                    let (namespace, names) = (&hubs.namespace.0, &hubs.hubs);
+                    report
+                        .lines
+                        .push(format!("source       {name}: hubs {names} of namespace {namespace}{shared}"));
+                }
+                SourceConfig::File(file) => report.source(name, &file.path),
+            }
+        }
+        if let Some(address) = config.write_back.listen {
+            let tenants = config.write_back.tenants.join(", ");
+            report.lines.push(format!("write_back   changes taken in on {address} for tenants {tenants}"));
         }
         for planned in &plan.destinations {
             if let Some(destination) = config.destinations.get(&planned.name) {
@@ -73,20 +109,12 @@ impl Report {
     }
 
     fn spool(&mut self, config: &spool::Config) -> Result<Option<ReadOnly>, SpoolError> {
-        let directory = config.directory.display();
-        let most = BinaryBytes(config.max_bytes);
+        let (directory, most) = (config.directory.display(), BinaryBytes(config.max_bytes));
         let spool = match config.directory.is_dir() {
             true => Some(Spool::open_for_reading(config)?),
             false => None,
         };
-        self.lines.push(match &spool {
-            Some(spool) => {
-                let n_records = spool.next_sequence() - spool.oldest_sequence();
-                let bytes = BinaryBytes(spool.bytes());
-                format!("spool        {directory}: {n_records} records, {bytes} of at most {most}")
-            }
-            None => format!("spool        {directory}: made at the first start, at most {most}"),
-        });
+        self.lines.push(status::kept(config, spool.as_ref()));
         let used = spool.as_ref().map_or(0, ReadOnly::bytes);
         if let Ok(disk) = rustix::fs::statvfs(existing(&config.directory)) {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -99,6 +127,14 @@ impl Report {
             }
         }
         Ok(spool)
+    }
+
+    /// What came in and nobody knows.
+    fn drift(&mut self, folder: &Path) {
+        match status::nobody_knows(folder, SHOWN_NAMES) {
+            Ok(lines) => self.lines.extend(lines),
+            Err(error) => self.warnings.push(format!("unknown tables and columns: {error}")),
+        }
     }
 
     fn source(&mut self, name: &str, path: &PathPattern) {
@@ -153,12 +189,7 @@ impl Report {
         let reports = mappings.iter().map(|mapping| trial::run(mapping, &planned.settings.target));
         let n_tests: usize = reports.map(|report| report.n_run).sum();
         let waiting = match spool {
-            Some(spool) => {
-                let cursors = spool.cursors()?;
-                let own = cursors.iter().find(|(known, _)| known == name);
-                let cursor = own.map_or(spool.oldest_sequence(), |(_, cursor)| cursor.0);
-                format!(", {} records wait", spool.next_sequence().saturating_sub(cursor))
-            }
+            Some(spool) => format!(", {} records wait", status::n_waiting(spool, &spool.cursors()?, name)),
             None => String::new(),
         };
         self.lines.push(format!(
@@ -169,6 +200,20 @@ impl Report {
         Ok(())
     }
 }
+
+/// Where a source is shared with other instances.
+fn shared(checkpoints: &shared::Config) -> String {
+    let when = match checkpoints.checkpoint {
+        shared::Moment::Spooled => "spooled",
+        shared::Moment::Delivered => "delivered",
+    };
+    let (AccountName(account), shared::ContainerName(container)) =
+        (&checkpoints.account, &checkpoints.container);
+    format!(", shared by container {container} of account {account}, checkpoints of what is {when}")
+}
+
+/// So many unknown tables and columns are shown by name.
+const SHOWN_NAMES: usize = 20;
 
 /// What keeps a start from writing to the spool. Nothing is made or changed.
 fn spool_fault(config: &spool::Config) -> Option<String> {

@@ -75,7 +75,7 @@ const USAGE: u8 = 64;
 /// The command line asks for something that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(String);
+pub struct Usage(pub String);
 
 /// Whether a name stands in the configuration; if not, what may have been meant.
 pub fn known<'n>(

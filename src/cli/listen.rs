@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::out::printable;
 use crate::certs::Development;
 use crate::listener::{Arrival, Body, End, Listener, Message, Syslog, Tally, What};
 use crate::tls;
@@ -159,18 +160,6 @@ pub fn write_readable(out: &mut impl Write, message: &Message, colour: bool) -> 
 fn write_pair(out: &mut impl Write, paint: Paint, name: &str, value: &str) -> io::Result<()> {
     let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.chars().count()));
     writeln!(out, "    {}{padding} {}", paint.name(&printable(name)), printable(value))
-}
-
-/// Control characters in their escaped form: what arrives is not to steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut clean, char| {
-        if char.is_control() {
-            clean.extend(char.escape_default())
-        } else {
-            clean.push(char)
-        }
-        clean
-    })
 }
 
 #[derive(Clone, Copy)]

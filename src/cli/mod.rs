@@ -1,17 +1,23 @@
 //! The command line: one file per command, and the one place that prints an error and chooses the exit code.
 
 mod account;
+mod alert;
 mod certs;
 mod check;
 mod config;
 mod demo;
 mod exit;
+mod incident;
+mod indicator;
 mod listen;
 mod map;
 mod moment;
+mod online;
 mod out;
 mod replay;
 mod run;
+mod status;
+mod update;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,6 +89,8 @@ impl Global {
 enum Command {
     /// Export how many records were read and what became of them, as CSV.
     Account(account::Args),
+    /// Change alerts in Defender.
+    Alert(alert::Args),
     /// Make certificates for a trial.
     Certs(certs::Args),
     /// Check the configuration and all it names, without running.
@@ -91,6 +99,10 @@ enum Command {
     Config(config::Args),
     /// Show sample Defender records on their way to a receiver.
     Demo(demo::Args),
+    /// Change incidents in Defender.
+    Incident(incident::Args),
+    /// Add, list and remove the indicators of Defender for Endpoint.
+    Indicator(indicator::Args),
     /// Receive CEF or LEEF over syslog and show it: a stand-in for a SIEM.
     Listen(listen::Args),
     /// Look at mappings, test them, and see what they make of a record.
@@ -99,20 +111,26 @@ enum Command {
     Replay(replay::Args),
     /// Run from the configured sources to the configured destinations.
     Run(run::Args),
+    /// How the spool stands: what is kept, what waits for whom, what came in that nobody knows.
+    Status(status::Args),
 }
 
 impl Command {
     async fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Account(args) => account::run(global, &args),
+            Self::Alert(args) => alert::run(global, args).await,
             Self::Certs(args) => certs::run(&args),
-            Self::Check(args) => check::run(global, &args),
+            Self::Check(args) => check::run(global, &args).await,
             Self::Config(args) => config::run(global, &args),
             Self::Demo(args) => demo::run(args).await,
+            Self::Incident(args) => incident::run(global, args).await,
+            Self::Indicator(args) => indicator::run(global, args).await,
             Self::Listen(args) => listen::run(args).await,
             Self::Map(args) => map::run(&args),
             Self::Replay(args) => replay::run(global, &args).await,
             Self::Run(args) => run::run(global, &args).await,
+            Self::Status(args) => status::run(global, &args),
         }
     }
 }

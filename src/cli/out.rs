@@ -10,3 +10,16 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         outcome => Ok(outcome?),
     }
 }
+
+/// Control characters in their escaped form: what arrives is not to steer the terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut clean, char| {
+        if char.is_control() {
+            clean.extend(char.escape_default())
+        } else {
+            clean.push(char)
+        }
+        clean
+    })
+}

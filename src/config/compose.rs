@@ -12,6 +12,7 @@ use super::{Config, Destination};
 use crate::profile::{Directories, Profile};
 use crate::sink;
 use crate::source;
+use crate::write_back::endpoint;
 
 /// Reads every section. `None` when one of them could not be read; `faults` then says why.
 pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
@@ -20,6 +21,9 @@ pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
     let mapping = read(&tree, &["mapping"], faults);
     let metrics = read(&tree, &["metrics"], faults);
     let log = read(&tree, &["log"], faults);
+    let network = read(&tree, &["network"], faults);
+    let write_back = read_write_back(&tree, faults);
+    let tenants = each(&tree, "tenant", faults, |tree, name, faults| read(tree, &["tenant", name], faults));
     let sources = named(&tree, "source", faults, read_source);
     let destinations = named(&tree, "destination", faults, read_destination);
     Some(Config {
@@ -27,6 +31,9 @@ pub fn compose(tree: Tree, faults: &mut Faults) -> Option<Config> {
         mapping: mapping?,
         metrics: metrics?,
         log: log?,
+        network: network?,
+        write_back: write_back?,
+        tenants: tenants.into_iter().collect(),
         sources: sources.into_iter().collect(),
         destinations: destinations.into_iter().collect(),
         tree,
@@ -41,9 +48,18 @@ pub fn sections(config: &Config) -> Vec<Shown<'_>> {
         own(vec!["mapping"], values(&config.mapping)),
         own(vec!["metrics"], values(&config.metrics)),
         own(vec!["log"], values(&config.log)),
+        own(vec!["network"], values(&config.network)),
+        own(vec!["write_back"], values(&config.write_back)),
     ];
+    for (name, tenant) in &config.tenants {
+        sections.push(own(vec!["tenant", name], values(tenant)));
+    }
     for (name, source) in &config.sources {
         let (kind, values) = match source {
+            source::SourceConfig::AdvancedHunting(hunting) => ("advanced_hunting", values(hunting)),
+            source::SourceConfig::BlobStorage(storage) => ("blob_storage", values(storage)),
+            source::SourceConfig::DefenderApi(api) => ("defender_api", values(api)),
+            source::SourceConfig::EventHubs(hubs) => ("event_hubs", values(hubs)),
             source::SourceConfig::File(file) => ("file", values(file)),
         };
         sections.push(own(vec!["source", name, kind], values));
@@ -76,15 +92,16 @@ fn values(section: &impl Serialize) -> serde_json::Value {
 }
 
 /// The settings of a destination that are not about its frames.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(super) struct Settings {
+    /// The receiver profile.
     #[serde(default)]
     profile: ProfileName,
 }
 
 /// The name of a folder of profiles.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 struct ProfileName(String);
 
@@ -110,9 +127,91 @@ fn read_source(tree: &Tree, name: &str, faults: &mut Faults) -> Option<source::S
     let path = ["source", name];
     unknown_keys(tree, &path, SOURCE_KINDS, faults);
     match one_kind(tree, &path, SOURCE_KINDS, faults)? {
+        "advanced_hunting" => {
+            let path = ["source", name, "advanced_hunting"];
+            let config: source::advanced_hunting::Config = read(tree, &path, faults)?;
+            tenant_exists(tree, &path, Some(&config.tenant), faults);
+            sharing(tree, &path, config.checkpoints.as_ref(), config.contradictions(), faults);
+            Some(source::SourceConfig::AdvancedHunting(Box::new(config)))
+        }
+        "blob_storage" => {
+            let path = ["source", name, "blob_storage"];
+            let config: source::blob_storage::Config = read(tree, &path, faults)?;
+            if let Err(message) = config.access().opens_with() {
+                faults.push(fault(tree, &path, &[], message));
+            }
+            tenant_exists(tree, &path, config.tenant.as_deref(), faults);
+            sharing(tree, &path, config.checkpoints.as_ref(), config.contradictions(), faults);
+            Some(source::SourceConfig::BlobStorage(Box::new(config)))
+        }
+        "defender_api" => {
+            let path = ["source", name, "defender_api"];
+            let config: source::defender_api::Config = read(tree, &path, faults)?;
+            tenant_exists(tree, &path, Some(&config.tenant), faults);
+            sharing(tree, &path, config.checkpoints.as_ref(), config.contradictions(), faults);
+            Some(source::SourceConfig::DefenderApi(Box::new(config)))
+        }
+        "event_hubs" => {
+            let path = ["source", name, "event_hubs"];
+            let config: source::event_hubs::Config = read(tree, &path, faults)?;
+            if let Err(message) = config.opens_with() {
+                faults.push(fault(tree, &path, &[], message));
+            }
+            tenant_exists(tree, &path, config.tenant.as_deref(), faults);
+            sharing(tree, &path, config.checkpoints.as_ref(), config.contradictions(), faults);
+            Some(source::SourceConfig::EventHubs(Box::new(config)))
+        }
         "file" => read(tree, &["source", name, "file"], faults).map(source::SourceConfig::File),
         _ => None,
     }
+}
+
+fn read_write_back(tree: &Tree, faults: &mut Faults) -> Option<endpoint::Config> {
+    let path = ["write_back"];
+    let config: endpoint::Config = read(tree, &path, faults)?;
+    for (key, message) in config.missing() {
+        faults.push(fault(tree, &path, &[key.to_owned()], message.to_owned()));
+    }
+    config.tenants.iter().for_each(|tenant| tenant_exists_at(tree, &path, "tenants", tenant, faults));
+    Some(config)
+}
+
+/// What is wrong with the way a source is shared.
+fn sharing(
+    tree: &Tree,
+    path: &[&str],
+    checkpoints: Option<&source::shared::Config>,
+    contradictions: Vec<(Vec<String>, String)>,
+    faults: &mut Faults,
+) {
+    for (key, message) in contradictions {
+        faults.push(fault(tree, path, &key, message));
+    }
+    if let Some(checkpoints) = checkpoints {
+        let path: Vec<&str> = path.iter().copied().chain(["checkpoints"]).collect();
+        tenant_exists(tree, &path, checkpoints.tenant.as_deref(), faults);
+    }
+}
+
+/// A source that names a tenant names one there is.
+fn tenant_exists(tree: &Tree, path: &[&str], tenant: Option<&str>, faults: &mut Faults) {
+    if let Some(tenant) = tenant {
+        tenant_exists_at(tree, path, "tenant", tenant, faults);
+    }
+}
+
+fn tenant_exists_at(tree: &Tree, path: &[&str], key: &str, tenant: &str, faults: &mut Faults) {
+    let known = tree.node(&["tenant"]).and_then(|node| node.table());
+    let mut names = known.into_iter().flat_map(|table| table.keys());
+    if names.clone().any(|name| name == tenant) {
+        return;
+    }
+    let help = match nearest(tenant, names.clone().map(String::as_str)) {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None if names.next().is_none() => ": add it".to_owned(),
+        None => String::new(),
+    };
+    faults.push(fault(tree, path, &[key.to_owned()], format!("there is no `[tenant.{tenant}]`{help}")));
 }
 
 fn read_destination(tree: &Tree, name: &str, faults: &mut Faults) -> Option<Destination> {
@@ -140,28 +239,26 @@ fn named<T>(
     faults: &mut Faults,
     read: impl Fn(&Tree, &str, &mut Faults) -> Option<T>,
 ) -> BTreeMap<String, T> {
+    if tree.node(&[section]).is_none_or(|node| node.table().is_some_and(|table| table.is_empty())) {
+        let message = format!("nothing is configured: add `[{section}.<name>.<kind>]`");
+        faults.push(fault(tree, &[section], &[], message));
+    }
+    each(tree, section, faults, read)
+}
+
+/// Reads each table of a section under its own name.
+fn each<T>(
+    tree: &Tree,
+    section: &'static str,
+    faults: &mut Faults,
+    read: impl Fn(&Tree, &str, &mut Faults) -> Option<T>,
+) -> BTreeMap<String, T> {
     let mut found = BTreeMap::new();
-    let Some(node) = tree.node(&[section]) else {
-        faults.push(fault(
-            tree,
-            &[section],
-            &[],
-            format!("nothing is configured: add `[{section}.<name>.<kind>]`"),
-        ));
-        return found;
-    };
+    let Some(node) = tree.node(&[section]) else { return found };
     let Some(table) = node.table() else {
         faults.push(fault(tree, &[section], &[], format!("expected tables `[{section}.<name>…]`")));
         return found;
     };
-    if table.is_empty() {
-        faults.push(fault(
-            tree,
-            &[section],
-            &[],
-            format!("nothing is configured: add `[{section}.<name>.<kind>]`"),
-        ));
-    }
     for (name, node) in table {
         if !is_name(name) {
             let message = "a name consists of lower-case letters, digits and `_`".to_owned();
@@ -227,8 +324,9 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-const SECTIONS: &[&str] = &["destination", "log", "mapping", "metrics", "source", "spool"];
+const SECTIONS: &[&str] =
+    &["destination", "log", "mapping", "metrics", "network", "source", "spool", "tenant", "write_back"];
 /// The kinds of source; one arm each in `read_source` and `sections`.
-const SOURCE_KINDS: &[&str] = &["file"];
+const SOURCE_KINDS: &[&str] = &["advanced_hunting", "blob_storage", "defender_api", "event_hubs", "file"];
 /// The kinds of sink; one arm each in `read_destination` and `sections`.
 const SINK_KINDS: &[&str] = &["tls_syslog", "file"];

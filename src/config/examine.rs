@@ -8,6 +8,8 @@ use super::Config;
 use super::fault::Faults;
 use super::section::fault;
 use super::tree::Tree;
+use crate::azure;
+use crate::network::Network;
 use crate::secret;
 use crate::sink::SinkConfig;
 use crate::telemetry;
@@ -16,6 +18,10 @@ use crate::tls::{self, Connector, Pin};
 /// Adds a fault for each file that is not what it should be.
 pub fn examine(config: &Config, tree: &Tree) -> Faults {
     let mut faults = Faults::default();
+    tenants(config, tree, &mut faults);
+    for (key, message) in config.write_back.examine() {
+        faults.push(fault(tree, &["write_back"], &[key.to_owned()], message));
+    }
     for (name, destination) in &config.destinations {
         match &destination.sink {
             SinkConfig::TlsSyslog(config) if !config.insecure_plain_tcp => {
@@ -25,6 +31,20 @@ pub fn examine(config: &Config, tree: &Tree) -> Faults {
         }
     }
     faults
+}
+
+/// The way out is looked at only when there is a tenant to ask for.
+fn tenants(config: &Config, tree: &Tree, faults: &mut Faults) {
+    if !config.tenants.is_empty()
+        && let Err(error) = Network::new(&config.network)
+    {
+        faults.push(fault(tree, &["network"], &[], telemetry::chain(&error)));
+    }
+    for (name, tenant) in &config.tenants {
+        if let Err((key, error)) = azure::check(tenant) {
+            faults.push(fault(tree, &["tenant", name], &[key.to_owned()], error.to_string()));
+        }
+    }
 }
 
 fn tls_files(tree: &Tree, section: &[&str], config: &tls::Config, faults: &mut Faults) {

@@ -2,12 +2,13 @@
 //!
 //! `tree` lays the environment over the file and remembers places · `reading` is the serde deserializer over it ·
 //! `section` reads one struct with all its faults · `fault` prints them · `compose` says which section is which struct ·
-//! `examine` reads the files that are named · `show` prints the outcome. What a setting means is written where it is used, in each module's `Config`.
+//! `examine` reads the files that are named · `show` prints the outcome · `schema` is for editors. What a setting means is written where it is used, in each module's `Config`.
 
 mod compose;
 mod examine;
 pub mod fault;
 mod reading;
+pub mod schema;
 mod section;
 mod show;
 mod tree;
@@ -24,12 +25,15 @@ use serde::{Deserialize, Serialize};
 pub use self::fault::{Fault, Faults, Place};
 
 use self::tree::Tree;
+use crate::azure;
+use crate::network;
 use crate::secret::Secret;
 use crate::sink;
 use crate::source;
 use crate::spool;
 use crate::telemetry::{LogConfig, MetricsConfig};
 use crate::wire::Wire;
+use crate::write_back::endpoint;
 
 /// Everything an operator decides.
 #[derive(Debug)]
@@ -42,6 +46,12 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[network]`
+    pub network: network::Config,
+    /// `[write_back]`
+    pub write_back: endpoint::Config,
+    /// `[tenant.<name>]`
+    pub tenants: IndexMap<String, azure::Config>,
     /// `[source.<name>.<kind>]`, at least one.
     pub sources: IndexMap<String, source::SourceConfig>,
     /// `[destination.<name>]`, at least one.
@@ -50,7 +60,7 @@ pub struct Config {
 }
 
 /// Where mapping files are looked for, besides those inside the program.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MappingConfig {
     /// The site's own files; they are laid over all others. It need not exist.

@@ -4,7 +4,7 @@
 //! LEEF attribute (the reason for each choice stands at [`super::Key::leef`]).
 
 use super::Audience::{Both, Consumer, Producer};
-use super::Kind::{Double, Int, Ip, Ipv4, Ipv6, Long, Mac, Text, Time};
+use super::Kind::{Double, Int, Ip, Ipv4, Ipv6, Long, Mac, Port, Text, Time};
 use super::Since::{V0_1, V1_2};
 use super::{Audience, Key, Kind, Since};
 
@@ -78,7 +78,7 @@ pub static KEYS: &[Key] = &[
     key("destinationDnsDomain", "destinationDnsDomain", Text, Some(255), Producer, V0_1, None),
     key("destinationServiceName", "destinationServiceName", Text, Some(1023), Producer, V0_1, None),
     key("destinationTranslatedAddress", "destinationTranslatedAddress", Ipv4, None, Producer, V0_1, Some("dstPostNAT")),
-    key("destinationTranslatedPort", "destinationTranslatedPort", Int, None, Producer, V0_1, Some("dstPostNATPort")),
+    key("destinationTranslatedPort", "destinationTranslatedPort", Port, None, Producer, V0_1, Some("dstPostNATPort")),
     key("destinationTranslatedZoneExternalID", "destinationTranslatedZoneExternalID", Text, Some(200), Consumer, V0_1, None),
     key("destinationTranslatedZoneURI", "destinationTranslatedZoneURI", Text, Some(2048), Consumer, V0_1, None),
     key("destinationZoneExternalID", "destinationZoneExternalID", Text, Some(200), Consumer, V0_1, None),
@@ -111,7 +111,7 @@ pub static KEYS: &[Key] = &[
     key("dpid", "destinationProcessId", Int, None, Producer, V0_1, None),
     key("dpriv", "destinationUserPrivileges", Text, Some(1023), Producer, V0_1, None),
     key("dproc", "destinationProcessName", Text, Some(1023), Producer, V0_1, None),
-    key("dpt", "destinationPort", Int, None, Producer, V0_1, Some("dstPort")),
+    key("dpt", "destinationPort", Port, None, Producer, V0_1, Some("dstPort")),
     key("dst", "destinationAddress", Ipv4, None, Producer, V0_1, Some("dst")),
     key("dtz", "deviceTimeZone", Text, Some(255), Producer, V0_1, None),
     key("duid", "destinationUserId", Text, Some(1023), Producer, V0_1, None),
@@ -180,7 +180,7 @@ pub static KEYS: &[Key] = &[
     key("sourceDnsDomain", "sourceDnsDomain", Text, Some(255), Producer, V0_1, None),
     key("sourceServiceName", "sourceServiceName", Text, Some(1023), Producer, V0_1, None),
     key("sourceTranslatedAddress", "sourceTranslatedAddress", Ipv4, None, Producer, V0_1, Some("srcPostNAT")),
-    key("sourceTranslatedPort", "sourceTranslatedPort", Int, None, Producer, V0_1, Some("srcPostNATPort")),
+    key("sourceTranslatedPort", "sourceTranslatedPort", Port, None, Producer, V0_1, Some("srcPostNATPort")),
     key("sourceTranslatedZoneExternalID", "sourceTranslatedZoneExternalID", Text, Some(200), Consumer, V0_1, None),
     key("sourceTranslatedZoneURI", "sourceTranslatedZoneURI", Text, Some(2048), Consumer, V0_1, None),
     key("sourceZoneExternalID", "sourceZoneExternalID", Text, Some(200), Consumer, V0_1, None),
@@ -188,7 +188,7 @@ pub static KEYS: &[Key] = &[
     key("spid", "sourceProcessId", Int, None, Producer, V0_1, None),
     key("spriv", "sourceUserPrivileges", Text, Some(1023), Producer, V0_1, Some("role")),
     key("sproc", "sourceProcessName", Text, Some(1023), Producer, V0_1, None),
-    key("spt", "sourcePort", Int, None, Producer, V0_1, Some("srcPort")),
+    key("spt", "sourcePort", Port, None, Producer, V0_1, Some("srcPort")),
     key("src", "sourceAddress", Ipv4, None, Producer, V0_1, Some("src")),
     key("start", "startTime", Time, None, Producer, V0_1, None),
     key("suid", "sourceUserId", Text, Some(1023), Producer, V0_1, None),

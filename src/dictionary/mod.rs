@@ -57,6 +57,8 @@ pub enum Kind {
     Text,
     /// A signed 32-bit number.
     Int,
+    /// A port: 0 to 65535.
+    Port,
     /// A signed 64-bit number.
     Long,
     /// A floating-point number.

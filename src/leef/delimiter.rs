@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 /// A character that may stand between attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Delimiter(u8);
 

@@ -42,6 +42,10 @@ pub struct Mapping {
     pub version: Spanned<String>,
     /// One line of text.
     pub title: String,
+    /// `retires`: the source of these records will be switched off.
+    pub retires: Option<Retirement>,
+    /// Files, by their number in [`Sources`], of the patches laid over it and its fragments.
+    pub patched: Vec<usize>,
     /// `[match]`.
     pub matching: Match,
     /// `[record] root`: dotted path that bare paths start at.
@@ -62,12 +66,23 @@ pub struct Mapping {
     pub dedupe: Option<Dedupe>,
     /// `[fanout]`.
     pub fanout: Option<Fanout>,
+    /// `[fanout]` with `enabled = false`: what a site can switch on. Nothing runs it.
+    pub dormant_fanout: Option<Fanout>,
     /// `[limits] shed`: keys dropped first when an event is above the destination's size.
     pub shed: Vec<Spanned<String>>,
     /// `[[test]]`.
     pub tests: Vec<Test>,
     /// `[ignore]`: source columns that are deliberately not mapped, with the reason.
     pub ignore: IndexMap<String, Spanned<String>>,
+}
+
+/// `retires`.
+#[derive(Clone, Debug)]
+pub struct Retirement {
+    /// The day.
+    pub date: Spanned<jiff::civil::Date>,
+    /// What ends, and what to use instead.
+    pub note: String,
 }
 
 /// `[match]`.

@@ -78,6 +78,7 @@ fn typed<'r>(
     match field.kind {
         Kind::Text => Ok(Converted::Text(text)),
         Kind::Int => integer(text, i64::from(i32::MIN), i64::from(i32::MAX)),
+        Kind::Port => integer(text, 0, i64::from(u16::MAX)),
         Kind::Long => integer(text, i64::MIN, i64::MAX),
         Kind::Double => match text.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Converted::Text(text.trim())),

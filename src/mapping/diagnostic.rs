@@ -167,6 +167,8 @@ pub const LOOKUP: &str = "M027";
 pub const UNUSED: &str = "M028";
 /// A test that names a rule that does not exist.
 pub const UNKNOWN_REASON: &str = "M029";
+/// A key that a sender must leave alone.
+pub const CONSUMER_KEY: &str = "M030";
 
 #[cfg(test)]
 mod tests {

@@ -23,10 +23,12 @@ pub fn layers(profile: &str) -> Layers {
 }
 
 /// Which layer a file of a mappings directory belongs to and its path there; `None` for files that are not read: other
-/// profiles, the `profile.toml` itself, and whatever is neither TOML, CSV nor JSON.
+/// profiles, the `profile.toml` itself, the schema, the categories, and whatever is neither TOML, CSV nor JSON.
 #[must_use]
 pub fn place<'p>(path: &'p str, profile: &str, directory: Layer) -> Option<(Layer, &'p str)> {
-    if !READ.iter().any(|extension| path.ends_with(extension)) {
+    if [SCHEMA, CATALOGUE].iter().any(|other| path.starts_with(other))
+        || !READ.iter().any(|extension| path.ends_with(extension))
+    {
         return None;
     }
     let Some(inner) = path.strip_prefix(PROFILES) else { return Some((directory, path)) };
@@ -51,6 +53,18 @@ pub fn profiles() -> Vec<String> {
     Files::iter().filter_map(name).collect()
 }
 
+/// The texts of the schema: what columns Defender's tables have.
+#[must_use]
+pub fn schema() -> Vec<Cow<'static, str>> {
+    Files::iter().filter(|path| path.starts_with(SCHEMA)).filter_map(|path| text(&path)).collect()
+}
+
+/// What receivers sort events by.
+#[must_use]
+pub fn categories() -> Cow<'static, str> {
+    text(&format!("{CATALOGUE}categories.toml")).unwrap_or_default()
+}
+
 fn text(path: &str) -> Option<Cow<'static, str>> {
     match Files::get(path)?.data {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
@@ -63,6 +77,8 @@ fn text(path: &str) -> Option<Cow<'static, str>> {
 struct Files;
 
 const PROFILES: &str = "profile/";
+const SCHEMA: &str = "schema/";
+const CATALOGUE: &str = "catalogue/";
 const READ: [&str; 3] = [".toml", ".csv", ".json"];
 
 #[cfg(test)]

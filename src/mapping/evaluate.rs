@@ -190,7 +190,8 @@ impl<'r> Context<'r> {
             Walk::Name(name) => value.member(name, self.arena),
             Walk::Index(index) => value.element(*index, self.arena),
             Walk::All => match value {
-                Value::Array(_) | Value::List(_) => Value::List(value.elements(self.arena)),
+                Value::Array(_) => Value::List(value.elements(self.arena)),
+                Value::List(lists) => self.flat(lists),
                 _ => Value::Missing,
             },
             Walk::Filter(condition) => {
@@ -203,6 +204,16 @@ impl<'r> Context<'r> {
                 Value::list(kept)
             }
         }
+    }
+
+    /// The elements of lists that a path has collected, in one list: `alerts[*].techniques[*]`.
+    fn flat(&self, lists: &'r [Value<'r>]) -> Value<'r> {
+        if !lists.iter().any(|list| matches!(list, Value::Array(_) | Value::List(_))) {
+            return Value::List(lists);
+        }
+        let mut elements = BumpVec::new_in(self.arena);
+        lists.iter().for_each(|list| elements.extend_from_slice(list.elements(self.arena)));
+        Value::list(elements)
     }
 
     fn fact(&self, fact: Fact) -> Value<'r> {
@@ -235,17 +246,24 @@ impl<'r> Context<'r> {
         }
     }
 
+    /// The first alternative that gives a value. A list or an object cannot be written: one stands for the key only
+    /// where no other alternative has anything, and is then the fault of that key.
     fn first(&self, alternatives: &'r [Alternative]) -> (Value<'r>, usize) {
+        let mut unwritable = None;
         for (number, alternative) in alternatives.iter().enumerate() {
             let value = match alternative {
                 Alternative::Chain(chain) => self.chain(chain, Value::Missing),
                 Alternative::Choice(choice) => self.choice(choice).0,
             };
-            if !value.is_missing(self.arena) {
-                return (value, number);
+            match value {
+                Value::Array(_) | Value::Object(_) | Value::List(_) => {
+                    unwritable = unwritable.or(Some((value, number)));
+                }
+                value if !value.is_missing(self.arena) => return (value, number),
+                _ => {}
             }
         }
-        (Value::Missing, 0)
+        unwritable.unwrap_or((Value::Missing, 0))
     }
 
     fn template(&self, pieces: &'r [Piece], missing: Missing) -> Value<'r> {

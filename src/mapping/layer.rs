@@ -110,6 +110,8 @@ struct Set {
     /// The same as written: a mapping's table of the same name is laid over it.
     lookup_tree: Table,
     included: Vec<bool>,
+    /// The patches of the mapping that is being put together.
+    patched: Vec<usize>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -140,6 +142,10 @@ impl Set {
     fn open(layers: &Layers) -> Self {
         let mut ordered: Vec<&LayerFile> = layers.files.iter().collect();
         ordered.sort_by(|a, b| (a.layer, &a.path).cmp(&(b.layer, &b.path)));
+        // A profile comes with the program and with its package: the same file of both is one, and the package's.
+        ordered.reverse();
+        ordered.dedup_by(|a, b| (a.layer, &a.path) == (b.layer, &b.path));
+        ordered.reverse();
         let mut set = Self {
             files: Vec::with_capacity(ordered.len()),
             sources: Sources::default(),
@@ -147,6 +153,7 @@ impl Set {
             lookups: IndexMap::new(),
             lookup_tree: Table::new(),
             included: vec![false; ordered.len()],
+            patched: Vec::new(),
             diagnostics: Vec::new(),
         };
         for (index, file) in ordered.into_iter().enumerate() {
@@ -223,6 +230,7 @@ impl Set {
 
     fn mapping(&mut self, index: usize) -> Option<Mapping> {
         let mut tree = Table::new();
+        self.patched.clear();
         self.lay(index, &mut tree, &mut Vec::new());
         self.complete_lookups(&mut tree);
         let file = &self.files[index];
@@ -250,7 +258,7 @@ impl Set {
         }
         let effective = file::read(&tree, &start, context(false), &mut Vec::new());
         self.diagnostics.append(&mut faults);
-        effective
+        Some(Mapping { patched: std::mem::take(&mut self.patched), ..effective? })
     }
 
     /// Lays the fragments a file includes over the tree, left to right, then the file, then its patches.
@@ -318,6 +326,7 @@ impl Set {
                 let range = range.node.clone();
                 self.base_version(&id, base.as_ref(), &range);
             }
+            self.patched.push(patch);
             self.lay(patch, tree, path);
         }
     }
@@ -459,5 +468,5 @@ fn place(file: &File, key: &str) -> Span {
 const KINDS: [(&str, Kind); 3] =
     [("mapping", Kind::Mapping), ("fragment", Kind::Fragment), ("patch", Kind::Patch)];
 /// What a file says about itself: not merged.
-const ABOUT: &[&str] = &["schema", "kind", "id", "version", "title", "include", "base_version"];
+const ABOUT: &[&str] = &["schema", "kind", "id", "version", "title", "retires", "include", "base_version"];
 const LOOKUP_DIRECTORY: &str = "lookup/";

@@ -1,22 +1,29 @@
 //! Mapping files: from text to a flat program that turns a record into events.
 
 pub mod ast;
+pub mod catalogue;
 pub mod check;
 pub mod compile;
 mod convert;
+pub mod coverage;
 mod dedupe;
 pub mod diagnostic;
 pub mod embedded;
 pub mod evaluate;
 pub mod expr;
 pub mod file;
+pub mod json_schema;
 pub mod layer;
+pub mod manual;
 pub mod place;
 pub mod program;
 mod read;
+pub mod retire;
 pub mod run;
+pub mod schema;
 pub mod set;
 pub mod show;
+pub mod starter;
 mod time;
 pub mod trace;
 mod transform;

@@ -32,6 +32,10 @@ impl Page<'_> {
         self.line("id", text(&mapping.id.value), &mapping.id.span);
         self.line("version", text(&mapping.version.value), &mapping.version.span);
         self.plain("title", text(&mapping.title));
+        if let Some(retires) = &mapping.retires {
+            let written = format!("{{ date = \"{}\", note = {} }}", retires.date.value, text(&retires.note));
+            self.line("retires", written, &retires.date.span);
+        }
         self.end();
 
         self.section("[match]");

@@ -49,6 +49,17 @@ pub struct FieldTrace {
     pub span: Span,
     /// What was cut or left out, and why.
     pub note: Option<String>,
+    /// What else could have given the value and did not.
+    pub losers: Vec<Loser>,
+}
+
+/// A form, or an alternative of one, that did not give the value of a key.
+#[derive(Debug)]
+pub struct Loser {
+    /// Where it is written.
+    pub span: Span,
+    /// Why not.
+    pub why: &'static str,
 }
 
 impl EventTrace {
@@ -119,9 +130,11 @@ impl Program {
 fn plain<'r>(field: &'r Field, context: &Context<'r>) -> FieldTrace {
     let choice = context.applicable(field);
     let alternative = choice.map_or(0, |choice| context.choice(choice).1);
+    let value = context.field_text(field).map(str::to_owned);
     FieldTrace {
         key: field.key.to_string(),
-        value: context.field_text(field).map(str::to_owned),
+        losers: losers(field, alternative, value.is_some(), context),
+        value,
         label: None,
         alternative,
         span: choice.map_or(Span { file: usize::MAX, range: 0..0 }, |choice| written_at(choice, alternative)),
@@ -137,14 +150,18 @@ fn typed<'r>(field: &'r Field, severity: u8, context: &Context<'r>, target: &Tar
         alternative: 0,
         span: Span { file: usize::MAX, range: 0..0 },
         note: None,
+        losers: Vec::new(),
     };
     let Some(choice) = context.applicable(field) else {
-        trace.note = Some("removed here".to_owned());
+        trace.note =
+            field.variants.iter().any(|(_, choice)| choice.is_none()).then(|| "removed here".to_owned());
+        trace.losers = losers(field, 0, false, context);
         return trace;
     };
     let (value, alternative) = context.choice(choice);
     trace.alternative = alternative;
     trace.span = written_at(choice, alternative);
+    trace.losers = losers(field, alternative, !value.is_missing(context.arena), context);
     let converted = convert(field, choice, value, severity, context, target);
     trace.note = context.fault.take().map(fault_text);
     let max = field.max.into_iter().chain(choice.max).min();
@@ -175,6 +192,32 @@ fn typed<'r>(field: &'r Field, severity: u8, context: &Context<'r>, target: &Tar
     });
     trace.value = Some(kept).filter(|text| !text.is_empty());
     trace
+}
+
+/// The other forms of a field: those below an overlay's, and the alternatives before the one that won.
+fn losers<'r>(field: &'r Field, alternative: usize, won: bool, context: &Context<'r>) -> Vec<Loser> {
+    let applicable = context.applicable(field);
+    let mut losers = Vec::new();
+    if let Some(Supply::First(alternatives)) = applicable.map(|choice| &choice.supply) {
+        let n_tried = if won { alternative } else { alternatives.len() };
+        for tried in alternatives.iter().take(n_tried) {
+            losers.push(match tried {
+                Alternative::Chain(chain) => Loser { span: chain.span.clone(), why: "no value" },
+                Alternative::Choice(inner) => {
+                    let holds = inner.when.as_ref().is_none_or(|when| context.holds(when, Value::Missing));
+                    let why = if holds { "no value" } else { "its condition does not hold" };
+                    Loser { span: inner.span.clone(), why }
+                }
+            });
+        }
+    }
+    let others = field.base.iter().chain(field.variants.iter().filter_map(|(_, choice)| choice.as_ref()));
+    for other in others.filter(|other| applicable.is_none_or(|choice| choice.span != other.span)) {
+        let base = field.base.as_ref().is_some_and(|base| base.span == other.span);
+        let why = if base { "an overlay stands over it" } else { "its overlay does not apply" };
+        losers.push(Loser { span: other.span.clone(), why });
+    }
+    losers
 }
 
 fn written_at(choice: &Choice, alternative: usize) -> Span {

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::finding::Finding;
+use crate::telemetry;
 use crate::tls;
 
 pub use crate::spool::Cursor;
@@ -42,6 +44,20 @@ impl SinkConfig {
         match self {
             Self::TlsSyslog(config) => config.check(),
             Self::File(_) => Ok(()),
+        }
+    }
+
+    /// Connects to the receiver once, sends nothing, and says what came of it.
+    pub async fn look(&self, name: &str) -> Vec<Finding> {
+        match self {
+            Self::TlsSyslog(config) => {
+                let connected = tls_syslog::Client::new(name, config.clone()).connect().await;
+                let layer = if config.insecure_plain_tcp { "plain TCP" } else { "TLS" };
+                let connected = connected.map(|address| format!("{address} takes a connection over {layer}"));
+                vec![Finding::of(connected, |error| telemetry::chain(error))]
+            }
+            // Files need nobody's answer.
+            Self::File(_) => Vec::new(),
         }
     }
 

@@ -17,11 +17,13 @@
 //! its keys, else `generic`.
 
 use bytes::Bytes;
+use metrics::counter;
 
 use super::kind::{Found, Tables, look, wraps_value};
 use super::walk::{Members, is_blank, skip_blanks, value_end};
 use crate::oversized::Oversized;
-use crate::record::Table;
+use crate::record::{Name, Table};
+use crate::telemetry;
 
 /// Splits messages; remembers table names so that a record needs no allocation.
 pub struct Envelope {
@@ -43,6 +45,22 @@ pub struct Tally {
     pub oversized: u64,
     /// Wrappers with nothing in them.
     pub empty: u64,
+}
+
+impl Tally {
+    /// Counts it for a source.
+    pub fn count(self, source: &Name) {
+        for (name, n) in [
+            (telemetry::RECORDS_READ, self.records),
+            (telemetry::RECORDS_UNPARSED, self.unparsed),
+            (telemetry::RECORDS_OVERSIZED, self.oversized),
+            (telemetry::WRAPPERS_EMPTY, self.empty),
+        ] {
+            if n > 0 {
+                counter!(name, "source" => source.clone()).increment(n);
+            }
+        }
+    }
 }
 
 impl Envelope {

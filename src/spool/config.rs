@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Where records wait on disk, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The folder of the spool. One process at a time uses it.
@@ -23,17 +23,20 @@ pub struct Config {
     pub when_full: WhenFull,
     /// How long delivered records stay for `replay`. They go earlier only when their space is needed.
     #[serde(default = "Config::default_keep", with = "crate::duration")]
+    #[schemars(with = "crate::duration::Written")]
     pub keep: Duration,
     /// How long any record may stay, delivered or not. Undelivered ones removed by it are counted and announced.
     #[serde(default, with = "crate::duration::optional")]
+    #[schemars(with = "crate::duration::Written")]
     pub max_age: Option<Duration>,
     /// How long the hourly accounts stay.
     #[serde(default = "Config::default_keep_account", with = "crate::duration")]
+    #[schemars(with = "crate::duration::Written")]
     pub keep_account: Duration,
 }
 
 /// The choice when the spool is full of undelivered records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// Sources wait. What they read from keeps the data meanwhile.

@@ -5,7 +5,7 @@
 //! payload  source text16 · tenant text16 · partition text16
 //!          records × (table u8 · body length u32)
 //!          tables u8 · tables × text16
-//!          position text32                              if flag POSITION
+//!          position text32                              if flag POSITION; with EXTENDS, what is put behind it
 //!          bodies, back to back
 //! ```
 //!
@@ -63,6 +63,7 @@ pub(super) struct Frame<'a> {
     pub(super) partition: &'a str,
     pub(super) tables: Vec<&'a str>,
     pub(super) position: Option<&'a str>,
+    pub(super) extends: bool,
     pub(super) forgets: bool,
     index: &'a [u8],
     bodies_at: usize,
@@ -88,6 +89,7 @@ impl<'a> Frame<'a> {
             partition,
             tables,
             position,
+            extends: header.flags & EXTENDS != 0,
             forgets: header.flags & FORGET != 0,
             index,
             bodies_at: bytes.len() - input.0.len(),
@@ -120,8 +122,27 @@ impl<'a> Frame<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
+/// What the position of a batch is to the one there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// It takes its place.
+    Replaces,
+    /// It is put behind it.
+    Extends,
+}
+
 /// Writes a batch as one or more frames, the position in the last. Sequence, time and checksum follow in [`seal`].
-pub(super) fn encode(out: &mut Vec<u8>, source: &Name, tenant: &Name, batch: &Batch) -> Result<(), TooLarge> {
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    source: &Name,
+    tenant: &Name,
+    batch: &Batch,
+    position: Position,
+) -> Result<(), TooLarge> {
+    let flags = match position {
+        Position::Replaces => POSITION,
+        Position::Extends => POSITION | EXTENDS,
+    };
     let bodies: usize = batch.records.iter().map(|(_, body)| body.len() + INDEX_ENTRY).sum();
     out.reserve(bodies + batch.position.0.len() + (bodies / FRAME_BYTES + 1) * 512);
     let origin = [source, tenant, batch.partition.0.as_str()];
@@ -138,7 +159,7 @@ pub(super) fn encode(out: &mut Vec<u8>, source: &Name, tenant: &Name, batch: &Ba
         for (_, body) in now {
             out.extend_from_slice(body);
         }
-        finish(out, start, if last { POSITION } else { 0 }, now.len())?;
+        finish(out, start, if last { flags } else { 0 }, now.len())?;
         rest = later;
         if last {
             return Ok(());
@@ -284,18 +305,19 @@ const MAX_TABLES: usize = 64;
 const INDEX_ENTRY: usize = 5;
 const POSITION: u32 = 1;
 const FORGET: u32 = 2;
+const EXTENDS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::{Partition, Position};
+    use crate::record::Partition;
 
     fn batch(records: &[(&str, &[u8])]) -> Batch {
         Batch {
             partition: Partition("part/0".into()),
-            position: Position("{\"at\":7}".into()),
+            position: crate::record::Position("{\"at\":7}".into()),
             records: records
                 .iter()
                 .map(|(table, body)| (Table::new(table), Bytes::copy_from_slice(body)))
@@ -321,7 +343,7 @@ mod tests {
 
     fn round_trip(batch: &Batch) {
         let mut out = Vec::new();
-        encode(&mut out, &"src".into(), &"ten".into(), batch).unwrap();
+        encode(&mut out, &"src".into(), &"ten".into(), batch, Position::Replaces).unwrap();
         assert_eq!(seal(&mut out, 5, 1_000), 5 + batch.records.len() as u64);
         let (records, positions) = read_all(&out);
         let expected: Vec<_> = (5..)
@@ -354,7 +376,8 @@ mod tests {
     #[test]
     fn what_no_frame_can_hold_is_refused() {
         let body = vec![0; MAX_PAYLOAD as usize];
-        let refused = encode(&mut Vec::new(), &"s".into(), &"".into(), &batch(&[("a", &body)]));
+        let refused =
+            encode(&mut Vec::new(), &"s".into(), &"".into(), &batch(&[("a", &body)]), Position::Replaces);
         assert_eq!(refused, Err(TooLarge));
     }
 
@@ -379,7 +402,7 @@ mod tests {
         #[test]
         fn a_changed_bit_is_noticed(bit in 0usize..8 * 60) {
             let mut out = Vec::new();
-            encode(&mut out, &"src".into(), &"".into(), &batch(&[("a", b"{\"x\":1}")])).unwrap();
+            encode(&mut out, &"src".into(), &"".into(), &batch(&[("a", b"{\"x\":1}")]), Position::Extends).unwrap();
             seal(&mut out, 1, 1);
             out[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Frame::read(&out).is_none());

@@ -1,5 +1,6 @@
 //! The way in: a source's handle for appending batches and asking where to resume.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -27,10 +28,29 @@ impl Intake {
         &self.source
     }
 
+    /// The folder of the spool, for what a source keeps beside it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.owner.shared.config.directory
+    }
+
     /// Where to resume; `None` on the first run.
     #[must_use]
     pub fn position(&self, partition: &Partition) -> Option<Position> {
         self.owner.shared.log().positions.get(&(self.source.clone(), partition.clone())).cloned()
+    }
+
+    /// The number that the next record gets: all with a smaller one are durable.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.owner.shared.log().next()
+    }
+
+    /// Records with a smaller number than this are confirmed by every destination, or were removed on purpose.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        let log = self.owner.shared.log();
+        log.destinations.iter().map(|destination| destination.cursor).min().unwrap_or_else(|| log.next())
     }
 
     /// The partitions of this source that have a position.
@@ -52,11 +72,27 @@ impl Intake {
     /// # Errors
     /// A record is too large, the spool is closed, or the disk failed for good.
     pub async fn append(&self, batch: Batch) -> Result<(), SpoolError> {
+        self.store(batch, frame::Position::Replaces).await
+    }
+
+    /// As [`Intake::append`], but the batch's position is put behind the one there is: for a source whose position is
+    /// long and changes a little at a time. What it grows to is the source's business; `append` makes it short again.
+    ///
+    /// # Errors
+    /// As for [`Intake::append`].
+    pub async fn extend(&self, batch: Batch) -> Result<(), SpoolError> {
+        self.store(batch, frame::Position::Extends).await
+    }
+
+    async fn store(&self, batch: Batch, position: frame::Position) -> Result<(), SpoolError> {
         let mut buffer = self.buffer();
-        frame::encode(&mut buffer, &self.source, &self.tenant, &batch)
+        frame::encode(&mut buffer, &self.source, &self.tenant, &batch, position)
             .map_err(|frame::TooLarge| SpoolError::TooLarge)?;
         let tally = writer::tally(&batch.records);
-        let change = Change::Resume(batch.partition, batch.position);
+        let change = match position {
+            frame::Position::Replaces => Change::Resume(batch.partition, batch.position),
+            frame::Position::Extends => Change::Extend(batch.partition, batch.position),
+        };
         drop(batch.records);
         self.send(buffer, tally, change).await
     }

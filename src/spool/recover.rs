@@ -269,7 +269,11 @@ pub(super) fn find_end(extent: &mut Extent, mut visit: impl FnMut(&Frame<'_>)) -
 fn apply(positions: &mut Positions, frame: &Frame<'_>) {
     let key = || (Name::from(frame.source), Partition(frame.partition.to_owned()));
     if let Some(position) = frame.position {
-        positions.insert(key(), Position(position.to_owned()));
+        if frame.extends {
+            positions.entry(key()).or_default().0.push_str(position);
+        } else {
+            positions.insert(key(), Position(position.to_owned()));
+        }
     } else if frame.forgets {
         positions.remove(&key());
     }

@@ -239,7 +239,7 @@ mod tests {
         let mut buffer = Vec::new();
         let mut encode = || {
             buffer.clear();
-            frame::encode(&mut buffer, &source, &tenant, &batch).unwrap();
+            frame::encode(&mut buffer, &source, &tenant, &batch, frame::Position::Replaces).unwrap();
         };
         encode();
         let written = allocation_counter::measure(&mut encode);

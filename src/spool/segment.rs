@@ -254,7 +254,7 @@ pub(super) const CORRUPT: &str = "corrupt";
 /// The extension of a segment whose header cannot be read; the spool does not use it again.
 pub(super) const UNREADABLE: &str = "unreadable";
 /// The format this program writes; it reads this and older ones.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"CEFGATE\n";
 const FIXED: usize = 36;
 const SEARCH_WINDOW: usize = 256 << 10;

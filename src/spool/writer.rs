@@ -74,6 +74,7 @@ pub(super) struct Append {
 #[derive(Debug)]
 pub(super) enum Change {
     Resume(Partition, Position),
+    Extend(Partition, Position),
     Forget(Partition),
 }
 
@@ -239,6 +240,9 @@ impl Writer {
             match append.change {
                 Change::Resume(partition, position) => {
                     log.positions.insert((append.source, partition), position);
+                }
+                Change::Extend(partition, position) => {
+                    log.positions.entry((append.source, partition)).or_default().0.push_str(&position.0);
                 }
                 Change::Forget(partition) => {
                     log.positions.remove(&(append.source, partition));

@@ -186,7 +186,7 @@ impl Default for Format {
 }
 
 /// The syslog header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Header {
     /// RFC 5424.
@@ -199,7 +199,7 @@ pub enum Header {
 }
 
 /// How a receiver finds the end of a message in the stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Framing {
     /// The length stands before it (RFC 6587 §3.4.1, RFC 5425 §4.3).
@@ -221,7 +221,7 @@ pub enum Fraction {
 }
 
 /// A facility, 0 to 23; `local0` unless configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Facility(u8);
 

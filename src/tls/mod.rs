@@ -5,6 +5,7 @@
 //! session would skip the certificate checks. The files are read at every connect, so renewing one needs no
 //! restart. What a handshake needs of a person is said by [`Refusal`]. Nothing here opens a socket.
 
+mod client;
 mod name;
 mod pem;
 mod pin;
@@ -26,14 +27,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use client::{client_config, read_certificates, read_private_key};
 pub use name::ServerName;
 pub use pin::Pin;
 pub use refusal::Refusal;
-pub use server::server_config;
+pub use server::{Clients, server_config, server_config_for};
 use verify::{Findings, OwnCertificate, Verifier};
 
 /// Trust and identity of one destination; its keys stand among the destination's own.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Config {
     /// PEM file with the authorities that may sign the receiver's certificate. Default: the system's.
     pub ca_file: Option<PathBuf>,
@@ -54,7 +56,7 @@ pub struct Config {
 }
 
 /// Oldest accepted protocol version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 pub enum MinTls {
     /// TLS 1.2 or 1.3 (RFC 9662 §4: 1.2 must be supported, 1.3 is preferred).
     #[default]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A host name or an address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerName(pub(super) rustls::pki_types::ServerName<'static>);
 

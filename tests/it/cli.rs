@@ -29,6 +29,7 @@ fn the_exit_code_says_what_kind_of_wrong_it_is() {
         (&["account", "--until", "soon"], 64, "`soon` is not a time such as"),
         // Nothing has run yet: there is no spool.
         (&["account"], 74, "spool`"),
+        (&["status"], 74, "spool`"),
         (&["replay", "--destination", "look", "--from", "1"], 74, "spool`"),
         (&["certs", "dev", "certs"], 74, "write `certs/ca.pem`"),
         (&["certs", "dev", "other", "--name", "ümlaut"], 1, "ümlaut"),
@@ -40,6 +41,32 @@ fn the_exit_code_says_what_kind_of_wrong_it_is() {
         assert_eq!(done.code, Some(code), "{arguments:?}: {}", done.error);
         assert!(done.error.contains(expected), "{arguments:?}: {}", done.error);
     }
+}
+
+#[test]
+fn status_tells_what_waits_and_what_came_in_that_nobody_knows() {
+    let records = r#"{"category":"AdvancedHunting-BrandNewEvents","properties":{"Timestamp":"2026-03-04T05:06:07Z"}}
+{"category":"AdvancedHunting-DeviceInfo","properties":{"Timestamp":"2026-03-04T05:06:07Z","BrandNew":"x"}}
+"#;
+    let workplace = Workplace::new(records, LOOK);
+    assert_eq!(workplace.cefgate(&["run"]).code, Some(0));
+    // A destination that has had nothing yet.
+    workplace.configure("", &format!("{LOOK}\n[destination.late]\nfile.path = 'DIR/late.log'"));
+    let Done { code, out, error } = workplace.cefgate(&["status"]);
+    assert_eq!(code, Some(0), "{error}");
+    for expected in [
+        "spool: 2 records, ",
+        "destination  late: 2 records wait\n",
+        "destination  look: 0 records wait\n",
+        "unknown      table BrandNewEvents: since 2",
+        "unknown      DeviceInfo: column BrandNew since 2",
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let standing: serde_json::Value =
+        serde_json::from_str(&workplace.cefgate(&["status", "--json"]).out).unwrap();
+    assert_eq!(standing["destinations"][0], serde_json::json!({ "name": "late", "n_waiting": 2 }));
+    assert_eq!(standing["unknown"].as_array().unwrap().len(), 2, "{standing}");
 }
 
 #[test]

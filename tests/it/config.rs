@@ -68,6 +68,35 @@ fn a_check_reads_every_file_that_is_named() {
 }
 
 #[test]
+fn a_check_reads_the_files_of_the_door_for_siems() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let certificates = cefgate::certs::Development::new(&[]).unwrap();
+    certificates.write(folder.path()).unwrap();
+    fs::set_permissions(path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path("short"), "0123456789").unwrap();
+    fs::set_permissions(path("short"), fs::Permissions::from_mode(0o600)).unwrap();
+    let text = "[tenant.corp]\nid = 'corp.example'\nmanaged_identity = true\n[source.a.file]\npath = '-'\n\
+                [destination.b.file]\npath = '-'\n[write_back]\nlisten = '127.0.0.1:8443'\ntenants = ['corp']\n\
+                cert = 'DIR/server.pem'\nkey = 'DIR/server.key'\nclient_ca = 'DIR/none.pem'\n\
+                [write_back.tokens]\nesm = { file = 'DIR/short' }\nqradar = { file = 'DIR/none' }\n";
+    let directory = folder.path().to_str().unwrap();
+    fs::write(path("cefgate.toml"), text.replace("DIR", directory)).unwrap();
+    let config = Config::load(&path("cefgate.toml"), []).unwrap();
+    let faults = config.examine().unwrap_err().to_string().replace(directory, "DIR");
+    assert_eq!(
+        faults,
+        "the configuration has 4 faults\n  \
+         DIR/cefgate.toml:12: `write_back.key`: secret file `DIR/server.key` is open to others (mode 0644); run \
+         `chmod 600 DIR/server.key`\n  \
+         DIR/cefgate.toml:13: `write_back.client_ca`: read `DIR/none.pem`: No such file or directory (os error 2)\n  \
+         DIR/cefgate.toml:14: `write_back.tokens`: `esm` is shorter than 32 bytes: make one with `openssl rand -hex 32`\n  \
+         DIR/cefgate.toml:14: `write_back.tokens`: `qradar`: read secret file `DIR/none`: No such file or directory \
+         (os error 2)"
+    );
+}
+
+#[test]
 fn every_effective_value_is_shown_with_its_origin() {
     let environment =
         [("CEFGATE_DESTINATION__SIEM__TLS_SYSLOG__PIN", PIN), ("CEFGATE_SPOOL__MAX_BYTES", "1000")]

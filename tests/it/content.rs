@@ -2,82 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use cefgate::cef::parse::{Event, parse};
-use cefgate::leef;
-use cefgate::mapping::diagnostic::render;
-use cefgate::mapping::set::MappingSet;
-use cefgate::pipeline::{Frames, Pipeline, Settings};
-use cefgate::profile::{self, Directories, Profile};
-use cefgate::record::{Table, Timestamp};
-use cefgate::wire::{Framing, Header, Wire};
+use cefgate::pipeline::Pipeline;
+use cefgate::wire::CefVersion;
 
-use crate::harness::pipeline::record;
-use crate::records;
-
-#[test]
-fn every_raw_record_gives_the_events_that_are_written_down() {
-    for profile in ["default", "qradar"] {
-        let mut pipeline = pipeline(profile, None);
-        for (table, path) in golden() {
-            let events = lines(&mut pipeline, &table, &fs::read(&path).unwrap()).join("\n") + "\n";
-            let expected = path.with_extension(format!("{profile}.txt"));
-            if std::env::var_os("UPDATE_GOLDEN").is_some() {
-                fs::write(&expected, &events).unwrap();
-            }
-            let written = fs::read_to_string(&expected).unwrap_or_default();
-            assert_eq!(
-                events,
-                written,
-                "{}: run with UPDATE_GOLDEN=1 and read the difference",
-                expected.display()
-            );
-        }
-    }
-}
-
-#[test]
-fn every_raw_record_is_one_event_that_breaks_no_rule() {
-    let mut pipeline = pipeline("default", None);
-    let mut n_records = 0;
-    let mut faults = Vec::new();
-    for (table, path) in golden() {
-        n_records += 1;
-        let lines = lines(&mut pipeline, &table, &fs::read(&path).unwrap());
-        match lines.as_slice() {
-            [line] => match parse(line) {
-                Ok(event) => {
-                    faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display())))
-                }
-                Err(error) => faults.push(format!("{}: {error}", path.display())),
-            },
-            _ => faults.push(format!("{}: {} events", path.display(), lines.len())),
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert!(n_records >= 140, "{n_records}");
-}
-
-#[test]
-fn every_raw_record_is_one_leef_event_that_breaks_no_rule() {
-    let mut pipeline = pipeline("qradar", None);
-    let mut faults = Vec::new();
-    for (table, path) in golden() {
-        let lines = lines(&mut pipeline, &table, &fs::read(&path).unwrap());
-        match lines.as_slice() {
-            [line] => match leef::parse::parse(line) {
-                Ok(event) => {
-                    faults.extend(event.violations.iter().map(|rule| format!("{}: {rule}", path.display())))
-                }
-                Err(error) => faults.push(format!("{}: {error}", path.display())),
-            },
-            _ => faults.push(format!("{}: {} events", path.display(), lines.len())),
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
+use crate::harness::shipped::{folder, lines, mappings, pipeline, records, root, settings, with};
+use crate::records as measured;
 
 #[test]
 fn forged_text_makes_no_key_and_no_event() {
@@ -142,6 +73,23 @@ fn fan_out_gives_each_item_of_evidence_an_event_of_its_own() {
 }
 
 #[test]
+fn arcsight_gets_the_keys_of_cef_1_2_where_it_asks_for_them() {
+    let body = fs::read(folder("graph.alert").join("ranking.json")).unwrap();
+    let merged = mappings("arcsight", None);
+    let event = |version| {
+        let mut pipeline = with(settings("arcsight", version), &merged);
+        let lines = lines(&mut pipeline, "graph.alert", &body);
+        parse(&lines[0]).unwrap()
+    };
+    let (old, new) = (event(None), event(Some(CefVersion::V1)));
+    assert_eq!((old.violations.len(), new.violations.len()), (0, 0), "{:?}", new.violations);
+    assert_eq!(old.value("frameworkName"), None);
+    assert_eq!(new.value("frameworkName"), Some("MITRE ATT&CK"));
+    let techniques = new.value("cs3").unwrap();
+    assert_eq!(new.value("threatAttackID"), techniques.split(',').next());
+}
+
+#[test]
 fn the_patch_of_the_readme_works() {
     let readme = fs::read_to_string(root().join("mappings/README.md")).unwrap();
     let patch = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
@@ -163,7 +111,7 @@ fn records_to_measure_with_are_distinct_and_give_one_clean_event_each() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("records.ndjson");
     let write = |seed| {
-        records::write(&path, 1000, seed).unwrap();
+        measured::write(&path, 1000, seed).unwrap();
         fs::read_to_string(&path).unwrap()
     };
     let text = write(7);
@@ -179,32 +127,6 @@ fn records_to_measure_with_are_distinct_and_give_one_clean_event_each() {
     }
 }
 
-/// Lines of bare events, so that the parsers see what a receiver's parser sees.
-fn pipeline(profile: &str, site: Option<&Path>) -> Pipeline {
-    let nowhere = Path::new("/nonexistent");
-    let directories = Directories { shipped: nowhere.into(), site: site.unwrap_or(nowhere).into() };
-    let loaded = Profile::load(profile, &directories).unwrap();
-    let wire = Wire { header: Some(Header::None), framing: Some(Framing::Lf), ..Wire::default() };
-    let wire = wire.over(loaded.wire.clone());
-    let identity = [loaded.vendor.as_str(), loaded.product.as_str(), "1.0.0"].map(str::to_owned);
-    let settings = Settings::new("siem".into(), identity, &wire, "gateway.example");
-    let merged = profile::layers(profile, &directories)
-        .unwrap()
-        .merge()
-        .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
-    assert!(merged.warnings.is_empty(), "{}", render(&merged.warnings, &merged.sources, false));
-    let set = MappingSet::compile(&merged.mappings, settings.target.clone());
-    Pipeline::new(Arc::new(set), settings.framer, settings.message, settings.stamp)
-}
-
-fn lines(pipeline: &mut Pipeline, table: &str, body: &[u8]) -> Vec<String> {
-    let body = body.strip_suffix(b"\n").unwrap_or(body).to_vec();
-    let mut frames = Frames::default();
-    pipeline.encode(&[record(1, &Table::new(table), body)], Timestamp(0), &mut frames);
-    let text = String::from_utf8(frames.bytes).unwrap();
-    text.split_terminator('\n').map(str::to_owned).collect()
-}
-
 fn one(pipeline: &mut Pipeline, table: &str, case: &str) -> Event {
     let body = fs::read(folder(table).join(format!("{case}.json"))).unwrap();
     let lines = lines(pipeline, table, &body);
@@ -217,35 +139,11 @@ fn keys(event: &Event) -> BTreeSet<String> {
 }
 
 fn evidence_types() -> Vec<String> {
-    let names: Vec<String> = golden()
+    let names: Vec<String> = records()
         .into_iter()
         .filter_map(|(_, path)| Some(path.file_stem()?.to_str()?.to_owned()))
         .filter(|name| name.starts_with("evidence_") && name.ends_with("Evidence"))
         .collect();
     assert_eq!(names.len(), 48);
     names
-}
-
-/// Table and path of each raw record.
-fn golden() -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    for table in fs::read_dir(root().join("tests/golden")).unwrap() {
-        let table = table.unwrap().path();
-        for file in fs::read_dir(&table).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                found.push((table.file_name().unwrap().to_str().unwrap().to_owned(), path));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn folder(table: &str) -> PathBuf {
-    root().join("tests/golden").join(table)
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,7 +1,6 @@
 //! The shipped mappings keep their own promises.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use cefgate::cef;
@@ -17,6 +16,7 @@ use cefgate::syslog::{Framing, Header};
 use cefgate::wire::Wire;
 
 use crate::harness::pipeline::record;
+use crate::harness::shipped::{PROFILES, layers, mappings};
 
 fn target() -> Target {
     Target {
@@ -30,43 +30,16 @@ fn target() -> Target {
     }
 }
 
-fn add(layers: &mut Layers, root: &Path, folder: &Path) -> usize {
-    let mut n_files = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.strip_prefix(root).unwrap().display().to_string();
-        if path.is_dir() && !name.starts_with("profile") {
-            n_files += add(layers, root, &path);
-        } else if name.ends_with(".toml") {
-            layers.add(
-                Layer::Embedded,
-                &name,
-                &format!("mappings/{name}"),
-                fs::read_to_string(&path).unwrap(),
-            );
-            n_files += 1;
-        }
-    }
-    n_files
-}
-
 #[test]
-fn every_shipped_mapping_passes_its_own_tests() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
-    let mut layers = Layers::default();
-    assert!(add(&mut layers, &root, &root) >= 9);
-    let merged = layers
-        .merge()
-        .unwrap_or_else(|rejected| panic!("{}", render(&rejected.diagnostics, &rejected.sources, false)));
-    let mut n_run = 0;
-    let mut failures = merged.warnings.clone();
-    for mapping in &merged.mappings {
-        let report = trial::run(mapping, &target());
-        n_run += report.n_run;
-        failures.extend(report.failures);
+fn every_shipped_mapping_passes_its_own_tests_under_every_profile() {
+    for (profile, _) in PROFILES {
+        let merged = mappings(profile, None);
+        let reports = trial::run_all(&layers(profile), &merged, &target());
+        let n_run: usize = reports.iter().map(|(_, report)| report.n_run).sum();
+        let failures: Vec<_> = reports.into_iter().flat_map(|(_, report)| report.failures).collect();
+        assert!(failures.is_empty(), "{profile}\n{}", render(&failures, &merged.sources, false));
+        assert!(n_run >= 160, "{profile}: {n_run}");
     }
-    assert!(failures.is_empty(), "{}", render(&failures, &merged.sources, false));
-    assert!(n_run >= 20, "{n_run}");
 }
 
 #[test]

@@ -56,12 +56,15 @@ fn kill_at_random_instants(n_kills: u64, n_records: u64, settings: &str) -> Rece
         n_in_flight += u64::from(gateway.n_confirmed("siem") < written(&feeds));
         gateway.kill();
     }
+    let from = gateway.log().len();
     gateway.start();
     until("all records arrive", || {
         grow(&mut feeds, n_records, &mut random);
         (siem.received.read().n_distinct() >= n_records).then_some(())
     });
     gateway.until_confirmed("siem", n_records);
+    // All may have been there before this start: it is to end as one that runs.
+    gateway.until_logged("running", from);
     gateway.terminate();
     let nothing = Received::from(siem.file("received"));
     let received = std::mem::replace(siem.received.read(), nothing);
@@ -74,7 +77,7 @@ fn kill_at_random_instants(n_kills: u64, n_records: u64, settings: &str) -> Rece
         assert!(received.has_all(feed.stream, feed.n_records));
     }
     assert_eq!(received.faults, [""; 0]);
-    assert!(n_in_flight >= n_kills / 2, "{n_in_flight} of {n_kills} kills met records under way");
+    assert!(n_in_flight >= n_kills / 3, "{n_in_flight} of {n_kills} kills met records under way");
     received
 }
 

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// Which floor a module stands on; it may name modules of lower floors only. A new module is added here.
 const FLOORS: &[(u32, &[&str])] = &[
-    (0, &["backoff", "duration", "record", "secret", "tcp_info", "telemetry"]),
+    (0, &["backoff", "duration", "finding", "record", "secret", "tcp_info", "telemetry"]),
     (1, &["clean", "dictionary", "json", "oversized"]),
     (2, &["cef", "leef", "syslog"]),
     (3, &["event", "wire"]),
-    (4, &["mapping"]),
-    (5, &["certs", "profile", "spool", "tls"]),
-    (8, &["listener", "pipeline", "sink", "source"]),
+    (4, &["mapping", "tls"]),
+    (5, &["certs", "network", "profile", "spool"]),
+    (6, &["azure"]),
+    (7, &["defender"]),
+    (8, &["drift", "listener", "pipeline", "sink", "source", "write_back"]),
     (9, &["deliver", "replay"]),
     (10, &["admin", "config"]),
     (11, &["gateway"]),

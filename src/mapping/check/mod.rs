@@ -13,9 +13,11 @@ use super::ast::{
     Action, Alternative, Arg, Cond, Expr, Field, Form, From, Lookup, Mapping, Op, Parts, Piece, Source, Span,
     Spanned, Step,
 };
-use super::diagnostic::{AMBIGUOUS, BAD_VALUE, Diagnostic, LABEL, SHAPE, UNKNOWN_CEF_KEY, UNKNOWN_KEY};
+use super::diagnostic::{
+    AMBIGUOUS, BAD_VALUE, CONSUMER_KEY, Diagnostic, LABEL, SHAPE, UNKNOWN_CEF_KEY, UNKNOWN_KEY,
+};
 use super::vocabulary::{HEADER, Shape, suggestion};
-use crate::dictionary;
+use crate::dictionary::{self, Audience};
 
 /// Checks one mapping against itself, the shared lookups and the dictionary.
 pub fn mapping(mapping: &Mapping, shared: &IndexMap<String, Lookup>, faults: &mut Vec<Diagnostic>) {
@@ -146,6 +148,11 @@ impl Checker<'_> {
             );
             self.error(UNKNOWN_CEF_KEY, &field.key, format!("`{name}` is not a CEF key"), Some(help));
             return;
+        }
+        if dictionary::find(name).is_some_and(|key| key.audience == Audience::Consumer) {
+            let help =
+                Some("ArcSight sets it from what it receives; a sender has keys of its own".to_owned());
+            self.error(CONSUMER_KEY, &field.key, format!("`{name}` is the consumer's to write"), help);
         }
         if dictionary::label_of(name).is_some() {
             self.label(name, field);

@@ -196,6 +196,6 @@ fn plain(from: From, node: &Node) -> Form {
 }
 
 const ORIGINS: [&str; 4] = ["from", "const", "template", "hash"];
-const FORM_KEYS: [&str; 11] = [
+pub(in crate::mapping) const FORM_KEYS: [&str; 11] = [
     "from", "const", "template", "hash", "missing", "label", "max", "overflow", "on_error", "when", "digest",
 ];

@@ -5,7 +5,10 @@
 mod form;
 mod lookup;
 mod reader;
+mod retire;
 
+#[cfg(test)]
+pub(in crate::mapping) use self::form::FORM_KEYS;
 pub(in crate::mapping) use self::lookup::is_network;
 pub use self::lookup::read as lookups;
 
@@ -67,12 +70,19 @@ impl Reader<'_> {
         let tests = self.tests(tree, &rules);
         let matching = self.matching(tree, start);
         let version = self.text(tree, "version");
+        let (fanout, dormant_fanout) = match self.fanout(tree) {
+            Some((true, fanout)) => (Some(fanout), None),
+            Some((false, fanout)) => (None, Some(fanout)),
+            None => (None, None),
+        };
         if !tree.contains_key("version") {
             self.missing(start, "`version`", "version = \"1.0.0\"");
         }
         let mapping = Mapping {
             id: self.text(tree, "id")?,
             version: version.unwrap_or_else(|| Spanned { value: String::new(), span: start.clone() }),
+            retires: self.retirement(tree),
+            patched: Vec::new(),
             title: self.text(tree, "title").map(|title| title.value).unwrap_or_default(),
             root,
             json_columns,
@@ -82,7 +92,8 @@ impl Reader<'_> {
             overlays: self.overlays(tree),
             rules: rules.into_iter().filter(|(enabled, _)| *enabled).map(|(_, rule)| rule).collect(),
             dedupe: self.dedupe(tree),
-            fanout: self.fanout(tree),
+            fanout,
+            dormant_fanout,
             shed: self.limits(tree),
             tests,
             ignore: self.ignore(tree),
@@ -276,7 +287,8 @@ impl Reader<'_> {
         wanted.then_some(Dedupe { key, window, max_keys })
     }
 
-    fn fanout(&mut self, tree: &Table) -> Option<Fanout> {
+    /// The fan-out, and whether it is switched on.
+    fn fanout(&mut self, tree: &Table) -> Option<(bool, Fanout)> {
         let entry = tree.get("fanout")?;
         if matches!(entry.node.value, Value::Bool(false)) {
             return None;
@@ -293,7 +305,7 @@ impl Reader<'_> {
         let none_on_empty = self.word(table, "on_empty", &[("one", false), ("none", true)]).unwrap_or(false);
         let parts = self.parts(table);
         let each = each?;
-        wanted.then_some(Fanout { each, item, max, none_on_empty, parts })
+        Some((wanted, Fanout { each, item, max, none_on_empty, parts }))
     }
 
     fn limits(&mut self, tree: &Table) -> Vec<Spanned<String>> {
@@ -428,14 +440,15 @@ const READ_SCHEMA: i64 = 1;
 const DEFAULT_WINDOW: i64 = 86_400_000;
 const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_FANOUT: usize = 64;
-const FANOUT_KEYS: [&str; 9] =
+pub(in crate::mapping) const FANOUT_KEYS: [&str; 9] =
     ["each", "as", "max", "on_empty", "enabled", "header", "extension", "extension_custom", "leef"];
-const SECTIONS: [&str; 22] = [
+pub(in crate::mapping) const SECTIONS: [&str; 23] = [
     "schema",
     "kind",
     "id",
     "version",
     "title",
+    "retires",
     "include",
     "base_version",
     "match",

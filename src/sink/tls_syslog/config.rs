@@ -9,7 +9,7 @@ use crate::sink::SendError;
 use crate::tls;
 
 /// One TLS syslog destination.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `host:port`. The host is also the name the server certificate must carry.
@@ -26,15 +26,19 @@ pub struct Config {
     pub insecure_plain_tcp: bool,
     /// Bound on connecting, handshake included.
     #[serde(default = "Config::default_connect_timeout", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub connect_timeout: Duration,
     /// Bound on writing without any progress.
     #[serde(default = "Config::default_write_timeout", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub write_timeout: Duration,
     /// A link silent for so long is probed.
     #[serde(default = "Config::default_keepalive", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub keepalive: Duration,
     /// Sent data unacknowledged for so long breaks the connection (`TCP_USER_TIMEOUT`).
     #[serde(default = "Config::default_user_timeout", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub user_timeout: Duration,
     /// A connection that has carried so many bytes is rotated for its receipt.
     #[serde(default = "Config::default_rotate_bytes")]
@@ -44,6 +48,7 @@ pub struct Config {
     pub rotate_seconds: u64,
     /// A link with something unconfirmed is rotated at once when nothing was sent for so long.
     #[serde(default = "Config::default_quiet", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub quiet: Duration,
     /// Open and use the new connection before the old one has ended. `false` keeps strict order at the receiver
     /// for a pause of one round trip at each rotation.
@@ -51,6 +56,7 @@ pub struct Config {
     pub rotate_overlap: bool,
     /// How long to wait, without progress, for the receiver to end its side of a rotated connection.
     #[serde(default = "Config::default_drain_timeout", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub drain_timeout: Duration,
     /// What moves the cursor.
     #[serde(default)]
@@ -61,7 +67,7 @@ pub struct Config {
 }
 
 /// What moves the cursor of a destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
     /// The clean end of a connection: its receiver has read every byte.
@@ -161,7 +167,7 @@ impl Config {
 }
 
 /// `host:port` of a receiver; an IPv6 address stands in brackets.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     text: String,

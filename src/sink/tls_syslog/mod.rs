@@ -96,6 +96,14 @@ impl Client {
         }
     }
 
+    /// Opens a connection and sends nothing. Returns the address that took it.
+    ///
+    /// # Errors
+    /// As for [`super::Sink::send`].
+    pub async fn connect(&mut self) -> Result<String, SendError> {
+        Ok(self.connection().await?.address.to_string())
+    }
+
     /// See [`super::Sink::send`].
     ///
     /// # Errors

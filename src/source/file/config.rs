@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Files with Defender records, or standard input.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A file, a pattern such as `/var/log/defender/*.json`, or `-` for standard input.
@@ -27,6 +27,7 @@ pub struct Config {
     pub batch_bytes: BatchSize,
     /// How often files at rest are looked at.
     #[serde(default = "Config::default_poll", with = "crate::duration::positive")]
+    #[schemars(with = "crate::duration::Written")]
     pub poll: Duration,
 }
 
@@ -55,7 +56,7 @@ impl Config {
 }
 
 /// Which files to read.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum PathPattern {
     /// Standard input.
@@ -93,7 +94,7 @@ impl From<PathPattern> for String {
 }
 
 /// The name of a table: letters, digits, `_`, `.` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 pub struct TableName(pub String);
 
@@ -111,7 +112,7 @@ impl TryFrom<String> for TableName {
 }
 
 /// The most bytes of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "u64")]
 pub struct RecordLimit(usize);
 
@@ -138,7 +139,7 @@ impl TryFrom<u64> for RecordLimit {
 }
 
 /// The size of a batch in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(try_from = "u64")]
 pub struct BatchSize(usize);
 

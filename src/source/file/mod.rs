@@ -6,23 +6,18 @@
 
 mod config;
 mod files;
-mod in_flight;
 mod place;
 mod stdin;
 mod tail;
 
-use std::time::Duration;
-
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{BatchSize, Config, PathPattern, RecordLimit, TableName};
 use self::files::{Files, Step};
-use self::in_flight::InFlight;
 use super::SourceError;
-use super::envelope::Tally;
-use crate::record::Name;
+use super::in_flight::InFlight;
 use crate::spool::Intake;
 use crate::telemetry;
 
@@ -42,19 +37,14 @@ pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Res
     let mut files = Files::new(config, positions.collect());
     let mut in_flight = InFlight::default();
     loop {
-        let mut reading = spawn_blocking(move || {
+        let reading = spawn_blocking(move || {
             let step = files.step();
             (files, step)
         });
-        let (returned, step) = loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                stored = in_flight.next(), if !in_flight.is_empty() => stored?,
-                read = &mut reading => break read.unwrap_or_else(resume),
-            }
-        };
+        let Some(read) = in_flight.beside(reading, &stop).await? else { return Ok(()) };
+        let (returned, step) = read.unwrap_or_else(resume);
         files = returned;
-        count(intake.source(), files.envelope().take_tally());
+        files.envelope().take_tally().count(intake.source());
         match step {
             Step::Batch(batch) => in_flight.push(intake.append(batch)),
             Step::Forget(partition) => {
@@ -65,42 +55,19 @@ pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Res
                 let source = || intake.source().clone();
                 gauge!(telemetry::SOURCE_LAG, "source" => source()).set(float(files.lag()));
                 gauge!(telemetry::FILES_OPEN, "source" => source()).set(float(files.n_open() as u64));
-                if !rest(poll, &stop, &mut in_flight).await? {
+                if in_flight.beside(tokio::time::sleep(poll), &stop).await?.is_none() {
                     return Ok(());
                 }
             }
             Step::Done => {
-                while !in_flight.is_empty() {
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        stored = in_flight.next() => stored?,
-                    }
+                if !in_flight.below(1, &stop).await? {
+                    return Ok(());
                 }
                 return if files.have_been_read() { Ok(()) } else { Err(SourceError::NothingToRead) };
             }
         }
-        while in_flight.len() >= MAX_IN_FLIGHT {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                stored = in_flight.next() => stored?,
-            }
-        }
-    }
-}
-
-/// Waits for the next look at files at rest; `false` when told to stop.
-async fn rest(
-    poll: Duration,
-    stop: &CancellationToken,
-    in_flight: &mut InFlight<'_>,
-) -> Result<bool, SourceError> {
-    let waited = tokio::time::sleep(poll);
-    tokio::pin!(waited);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            stored = in_flight.next(), if !in_flight.is_empty() => stored?,
-            () = &mut waited => return Ok(true),
+        if !in_flight.below(MAX_IN_FLIGHT, &stop).await? {
+            return Ok(());
         }
     }
 }
@@ -108,19 +75,6 @@ async fn rest(
 /// A panic of the reading thread goes on in the task that waited for it.
 fn resume<T>(error: JoinError) -> T {
     std::panic::resume_unwind(error.into_panic())
-}
-
-fn count(source: &Name, tally: Tally) {
-    for (name, n) in [
-        (telemetry::RECORDS_READ, tally.records),
-        (telemetry::RECORDS_UNPARSED, tally.unparsed),
-        (telemetry::RECORDS_OVERSIZED, tally.oversized),
-        (telemetry::WRAPPERS_EMPTY, tally.empty),
-    ] {
-        if n > 0 {
-            counter!(name, "source" => source.clone()).increment(n);
-        }
-    }
 }
 
 /// For a gauge: exact up to 2^53.

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
-use super::in_flight::InFlight;
 use crate::record::{Batch, Partition, Position, Table};
 use crate::source::SourceError;
 use crate::source::envelope::{Envelope, Tally};
+use crate::source::in_flight::InFlight;
 use crate::source::lines::{Ending, Lines};
 use crate::spool::Intake;
 
@@ -32,7 +32,7 @@ pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Res
             stored = in_flight.next(), if !in_flight.is_empty() => stored?,
             batch = batches.recv(), if open && in_flight.len() < super::MAX_IN_FLIGHT => match batch {
                 Some(Ok((batch, tally))) => {
-                    super::count(intake.source(), tally);
+                    tally.count(intake.source());
                     in_flight.push(intake.append(batch));
                 }
                 Some(Err(error)) => return Err(SourceError::Stdin(error)),

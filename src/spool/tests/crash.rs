@@ -25,7 +25,12 @@ async fn at_every_torn_tail_whole_frames_and_their_positions_remain() {
     let file = &world.segments()[0];
     let mut ends = vec![fs::metadata(file).unwrap().len()];
     for position in ["1", "2", "3"] {
-        intake(&spool).append(batch(position, &["one", "two"])).await.unwrap();
+        // The second is put behind the first, the third takes the place of both.
+        let batch = batch(position, &["one", "two"]);
+        match position {
+            "2" => intake(&spool).extend(batch).await.unwrap(),
+            _ => intake(&spool).append(batch).await.unwrap(),
+        }
         ends.push(fs::metadata(file).unwrap().len());
     }
     let whole = *ends.last().unwrap();
@@ -43,10 +48,12 @@ async fn at_every_torn_tail_whole_frames_and_their_positions_remain() {
             fs::write(&file, bytes).unwrap();
             let survivors = ends.iter().filter(|end| **end <= length).count().saturating_sub(1);
             let spool = copy.open();
-            let expected = (survivors > 0).then(|| survivors.to_string());
+            let expected = [None, Some("1"), Some("12"), Some("3")][survivors].map(str::to_owned);
             assert_eq!(position(&intake(&spool)), expected, "cut at {length}");
             assert_eq!(spool.status().next_sequence, 1 + 2 * survivors as u64, "cut at {length}");
             if length % 16 == 0 {
+                intake(&spool).extend(batch("+", &[])).await.unwrap();
+                assert_eq!(position(&intake(&spool)).unwrap(), format!("{}+", expected.unwrap_or_default()));
                 intake(&spool).append(batch("later", &["three"])).await.unwrap();
                 let end = spool.status().next_sequence;
                 let records = read_to(&mut spool.reader("siem").unwrap(), end).await;
@@ -215,8 +222,8 @@ async fn a_newer_format_is_refused_by_name() {
     bytes[8] = 9;
     fs::write(&file, bytes).unwrap();
     let refused = Spool::open(&world.config, &[]).unwrap_err();
-    assert!(matches!(refused, SpoolError::NewerFormat { found: 9, known: 1, .. }));
-    assert!(refused.to_string().ends_with("has format 9; this version reads up to 1: use the newer version"));
+    assert!(matches!(refused, SpoolError::NewerFormat { found: 9, known: 2, .. }));
+    assert!(refused.to_string().ends_with("has format 9; this version reads up to 2: use the newer version"));
 }
 
 #[tokio::test]

@@ -12,6 +12,11 @@ enum Step {
         n_records: usize,
         size: usize,
     },
+    /// As an append whose position goes behind the one there is.
+    Extend {
+        n_records: usize,
+        size: usize,
+    },
     Read,
     Commit,
     Rewind,
@@ -25,6 +30,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0usize..6, 8usize..3000).prop_map(|(n_records, size)| Step::Append { n_records, size }),
+        2 => (0usize..6, 8usize..3000).prop_map(|(n_records, size)| Step::Extend { n_records, size }),
         3 => Just(Step::Read),
         2 => Just(Step::Commit),
         1 => Just(Step::Rewind),
@@ -52,13 +58,19 @@ async fn run(steps: Vec<Step>) {
     let mut reader = spool.reader("siem").unwrap();
     for step in steps {
         match step {
-            Step::Append { n_records, size } => {
+            Step::Append { n_records, size } | Step::Extend { n_records, size } => {
+                let extends = matches!(step, Step::Extend { .. });
                 let batch = numbered(model.stored.len(), n_records, size);
                 model
                     .stored
                     .extend(batch.records.iter().map(|(_, body)| String::from_utf8(body.to_vec()).unwrap()));
-                model.position = Some(batch.position.0.clone());
-                intake(&spool).append(batch).await.unwrap();
+                if extends {
+                    model.position.get_or_insert_default().push_str(&batch.position.0);
+                    intake(&spool).extend(batch).await.unwrap();
+                } else {
+                    model.position = Some(batch.position.0.clone());
+                    intake(&spool).append(batch).await.unwrap();
+                }
             }
             Step::Read if model.read < model.stored.len() => {
                 let chunk = within(reader.next()).await.unwrap();

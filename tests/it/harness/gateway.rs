@@ -1,5 +1,6 @@
 //! The real program in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,14 +46,29 @@ impl Gateway {
 
     /// Writes the configuration anew.
     pub fn configure(&self, spool: &str, source: &str, destinations: &[String]) {
+        let source = format!("[source.numbers.file]\ntable = 'Numbered'\n{source}\n");
+        self.configure_source(spool, &source, destinations);
+    }
+
+    /// The same with sections of another kind of source.
+    pub fn configure_source(&self, spool: &str, sections: &str, destinations: &[String]) {
         let directory = self.directory.path().display();
         let text = format!(
             "[spool]\ndirectory = '{directory}/spool'\n{spool}\n\
-             [mapping]\ndirectory = '{directory}/site'\nshipped = '{directory}/none'\n\
-             [source.numbers.file]\ntable = 'Numbered'\n{source}\n{}",
+             [mapping]\ndirectory = '{directory}/site'\nshipped = '{directory}/none'\n{sections}{}",
             destinations.concat()
         );
         fs::write(self.file("cefgate.toml"), text).unwrap();
+    }
+
+    /// Puts the numbers of a shipped table's records into its events: the site's mapping stands in the shipped one's
+    /// place.
+    pub fn number(&self, table: &str) {
+        let id = if table.contains('.') { table.to_owned() } else { format!("xdr.{table}") };
+        let mapping = MAPPING
+            .replace("site.numbered", &id)
+            .replace("\"Numbered\"\n\n[header]", &format!("\"{table}\"\n\n[header]"));
+        fs::write(self.file("site/numbered.toml"), mapping).unwrap();
     }
 
     /// A file of its folder.
@@ -125,6 +141,19 @@ impl Gateway {
             return 0;
         };
         cursors.iter().find(|(name, _)| name == destination).map_or(0, |(_, cursor)| cursor.0 - 1)
+    }
+
+    /// The position of each partition of a source, while the gateway does not run.
+    pub fn positions(&self, source: &str) -> BTreeMap<String, String> {
+        let spool = Spool::open(&spool::Config::in_directory(self.file("spool")), &[]).unwrap();
+        let intake = spool.intake(source.into(), "".into());
+        let position = |partition| Some((intake.position(&partition)?, partition));
+        intake
+            .partitions()
+            .into_iter()
+            .filter_map(position)
+            .map(|(at, partition)| (partition.0, at.0))
+            .collect()
     }
 
     /// Waits until so many records are in the spool.

@@ -55,16 +55,23 @@ impl Peer {
     /// The first `n` lines that the receiver has written to this file, as soon as they are there.
     pub fn lines(&mut self, file: &str, n: usize) -> Vec<String> {
         let path = self.directory.path().join(file);
-        self.wait_until("the messages are in its file", |_| written(&path).len() >= n);
+        self.wait_until(&format!("{n} messages are in {file}"), |_| written(&path).len() >= n);
         written(&path)
     }
 
     fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(self) {
-            assert!(Instant::now() < deadline, "waited in vain until {what}: {}", self.output());
+            assert!(Instant::now() < deadline, "waited in vain until {what}: {}", self.all());
             std::thread::park_timeout(Duration::from_millis(5));
         }
+    }
+
+    /// Everything it has written: what it says and what it received.
+    fn all(&self) -> String {
+        let files = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        texts.map(|path| format!("\n{}:\n{}", path.display(), fs::read_to_string(&path).unwrap())).collect()
     }
 
     fn output(&self) -> String {

@@ -84,6 +84,12 @@ impl Received {
         self.streams.get(stream).is_some_and(|stream| stream.n_seen == n && stream.highest == n)
     }
 
+    /// Whether each of these records of a stream has arrived.
+    pub fn has_each(&self, stream: &str, numbers: &[u64]) -> bool {
+        let seen = self.streams.get(stream).map(|stream| stream.seen.as_slice()).unwrap_or_default();
+        numbers.iter().all(|n| seen.get(usize::try_from(*n).unwrap()).copied().unwrap_or(false))
+    }
+
     /// The first few records of `1..=n` of a stream that are missing.
     pub fn missing(&self, stream: &str, n: u64) -> Vec<u64> {
         let seen = self.streams.get(stream).map(|stream| stream.seen.as_slice()).unwrap_or_default();

@@ -7,13 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use cefgate::certs::Development;
 
 use super::received::Received;
 use super::receiver;
-use super::{signal, until};
+use super::{port, signal, until};
 
 /// How the receiver behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,18 +151,6 @@ impl Drop for Siem {
         }
         if std::thread::panicking() {
             eprintln!("receiver: {}", self.errors());
-        }
-    }
-}
-
-/// A port that the system gives to nobody by itself, so that it stays ours while nobody listens there.
-fn port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed)) + std::process::id() * 16;
-        let port = 20_000 + u16::try_from(offset % 10_000).unwrap();
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
         }
     }
 }
