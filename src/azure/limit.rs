@@ -96,14 +96,31 @@ impl Limiter {
     /// Waits until a request may be made. The permit is dropped when its answer has begun.
     pub async fn permit(&self) -> Permit {
         loop {
+            if let Ok(permit) = self.permit_within(FOR_EVER).await {
+                return permit;
+            }
+        }
+    }
+
+    /// The same, if it is not longer than this.
+    ///
+    /// # Errors
+    /// It would be, or was; with the wait that is left as far as it is known. Nothing is taken then.
+    pub async fn permit_within(&self, longest: Duration) -> Result<Permit, Duration> {
+        let deadline = Instant::now() + longest;
+        loop {
             let freed = self.0.freed.notified();
-            match self.0.take(Instant::now()) {
-                Ok(()) => return Permit(self.0.clone()),
-                Err(Some(at)) => tokio::select! {
-                    () = tokio::time::sleep_until(at) => {}
-                    () = freed => {}
-                },
-                Err(None) => freed.await,
+            let now = Instant::now();
+            let look_again = match self.0.take(now) {
+                Ok(()) => return Ok(Permit(self.0.clone())),
+                Err(Some(at)) if at > deadline => return Err(at - now),
+                Err(Some(at)) => at,
+                Err(None) if now >= deadline => return Err(UNKNOWN_WAIT),
+                Err(None) => deadline,
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(look_again) => {}
+                () = freed => {}
             }
         }
     }
@@ -156,6 +173,10 @@ impl fmt::Debug for Limiter {
 const MOST_REQUESTS: usize = 100_000;
 /// Whatever a service asks for, it is asked again within half an hour.
 const LONGEST_PAUSE: Duration = Duration::from_mins(30);
+/// Longer than any window.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 30);
+/// When all places are taken by requests that have no answer yet.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
 /// Two clocks do not run alike.
 const MARGIN: Duration = Duration::from_millis(5);
 

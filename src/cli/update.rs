@@ -228,5 +228,5 @@ impl Report {
 }
 
 /// A command waits for a service a few times, and no one waits for it much longer.
-pub const PATIENCE: Patience = Patience { tries: 5, longest: Duration::from_mins(5) };
+pub const PATIENCE: Patience = Patience { tries: 5, longest: Duration::from_mins(5), turn: None };
 const MOST_BYTES: u64 = 64 << 20;

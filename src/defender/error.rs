@@ -87,7 +87,7 @@ impl ApiError {
                 let (code, message, request) = Default::default();
                 return Self::Refused { status, code, message, request, retry_after };
             }
-            return Self::Strange(kind(body));
+            return Self::strange(body);
         };
         let error = &answer["error"];
         let inner = ["innerError", "innererror"].iter().find_map(|key| error[key]["request-id"].as_str());
@@ -98,6 +98,12 @@ impl ApiError {
             request: first_line(inner.or(error["target"].as_str())),
             retry_after,
         }
+    }
+
+    /// This is not what was asked for.
+    #[must_use]
+    pub fn strange(body: &[u8]) -> Self {
+        Self::Strange(kind(body))
     }
 
     /// Whether it was asked for more than it gives at a time.
@@ -154,7 +160,7 @@ impl ApiError {
 }
 
 /// What a body is that nobody can use, without repeating it.
-pub(super) fn kind(body: &[u8]) -> &'static str {
+fn kind(body: &[u8]) -> &'static str {
     match body.trim_ascii_start().first() {
         None => "empty",
         Some(b'<') => "a web page",

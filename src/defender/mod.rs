@@ -18,7 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::counter;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{info, warn};
 use url::Url;
@@ -33,6 +34,7 @@ pub struct Client {
     service: Service,
     root: String,
     limiter: Option<Limiter>,
+    longest_wait: Option<Duration>,
     http: reqwest::Client,
     most_bytes: usize,
 }
@@ -44,7 +46,14 @@ impl Client {
         let root = tenant.config().root(service)?;
         let http = tenant.network().http_client();
         let limiter = tenant.limiter(service).cloned();
-        Some(Self { tenant, service, root, limiter, http, most_bytes })
+        Some(Self { tenant, service, root, limiter, longest_wait: None, http, most_bytes })
+    }
+
+    /// One that waits no longer than this for its turn within the limits: then it is told that there are too many
+    /// requests, and nothing was sent.
+    #[must_use]
+    pub fn waiting_at_most(self, longest_wait: Duration) -> Self {
+        Self { longest_wait: Some(longest_wait), ..self }
     }
 
     /// The same for questions of advanced hunting, which have limits of their own.
@@ -90,41 +99,37 @@ impl Client {
         }
     }
 
-    /// Asks for something.
+    /// Gets a token, so that the next request need not.
     ///
     /// # Errors
-    /// It could not be had.
-    pub async fn get(&self, url: &Url) -> Result<Vec<u8>, ApiError> {
-        Ok(self.ask(|| self.http.get(url.clone())).await?.0)
+    /// There is none.
+    pub async fn ready(&self) -> Result<(), ApiError> {
+        Ok(self.tenant.token_for(self.service).await.map(|_| ())?)
     }
 
-    /// Sends JSON and gives back the answer's.
+    /// Asks for, changes or removes one thing, with a body or without, and gives back the object in the answer; `Null`
+    /// where the answer is empty.
     ///
     /// # Errors
-    /// The service did not take it.
-    pub async fn post(&self, url: &Url, body: &serde_json::Value) -> Result<Vec<u8>, ApiError> {
-        let body = body.to_string();
-        let request = || self.http.post(url.clone()).header(CONTENT_TYPE, JSON).body(body.clone());
-        Ok(self.ask(request).await?.0)
-    }
-
-    /// Sends the members that change, and gives back the answer's JSON.
-    ///
-    /// # Errors
-    /// The service did not take it.
-    pub async fn patch(&self, url: &Url, body: &serde_json::Value) -> Result<Vec<u8>, ApiError> {
-        let body = body.to_string();
-        let request =
-            || self.http.patch(url.clone()).header("Content-Type", "application/json").body(body.clone());
-        Ok(self.ask(request).await?.0)
-    }
-
-    /// Removes something.
-    ///
-    /// # Errors
-    /// The service did not.
-    pub async fn delete(&self, url: &Url) -> Result<(), ApiError> {
-        self.ask(|| self.http.delete(url.clone())).await.map(|_| ())
+    /// The service did not do it; or something has answered that is not the service, or not all of it, and whether it was
+    /// done is not known.
+    pub async fn object(&self, method: Method, url: &Url, body: &Value) -> Result<Value, ApiError> {
+        let body = (!body.is_null()).then(|| body.to_string());
+        let request = || {
+            let request = self.http.request(method.clone(), url.clone());
+            match &body {
+                Some(body) => request.header(CONTENT_TYPE, JSON).body(body.clone()),
+                None => request,
+            }
+        };
+        match self.ask(request).await? {
+            (_, StatusCode::PARTIAL_CONTENT) => Err(ApiError::Partial),
+            (body, _) if body.is_empty() => Ok(Value::Null),
+            (body, _) => match serde_json::from_slice(&body) {
+                Ok(object @ Value::Object(_)) => Ok(object),
+                _ => Err(ApiError::strange(&body)),
+            },
+        }
     }
 
     /// Makes a request; once more with another token when the first one is refused.
@@ -158,9 +163,13 @@ impl Client {
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ApiError::Unauthorized)?;
         bearer.set_sensitive(true);
         let before = Instant::now();
-        let permit = match &self.limiter {
-            Some(limiter) => Some(limiter.permit().await),
-            None => None,
+        let permit = match (&self.limiter, self.longest_wait) {
+            (None, _) => None,
+            (Some(limiter), None) => Some(limiter.permit().await),
+            (Some(limiter), Some(longest)) => {
+                let permit = limiter.permit_within(longest).await;
+                Some(permit.map_err(|wait| ApiError::TooMany { retry_after: Some(wait) })?)
+            }
         };
         let waited = before.elapsed();
         if waited > LONG {

@@ -1,18 +1,19 @@
 //! What this program has changed itself, so that it knows the change again when a source reads it.
 //!
 //! A file beside the spool, a line for the begin and the end of each change, and one for the state it led to: the
-//! record's table, the tenant, the object and the time of change that the service answered with. Together they name one
-//! state of one object, so nobody else's change is ever taken for an own one. A source that sees an object between begin
-//! and end waits: the answer that tells the time may still be on its way. Commands write to the file while the gateway
-//! reads. It is a memory and no account: a line that is lost makes an own change look like another's.
+//! record's table, the tenant, the object, its time of change, and the time of the state before, from which it differs in
+//! nothing but the own change. Table, tenant, object and time name one state of one object, so nobody else's change is
+//! ever taken for an own one. A source that sees an object between begin and end waits: the answer that tells the time may
+//! still be on its way. Commands write to the file while the gateway reads. It is a memory and no account: a line that is
+//! lost makes an own change look like another's.
 //!
 //! ```text
-//! b TAB table TAB tenant TAB now           TAB id
-//! s TAB table TAB tenant TAB time of change TAB id
-//! e TAB table TAB tenant TAB now           TAB id
+//! b TAB table TAB tenant TAB now            TAB 0              TAB id
+//! s TAB table TAB tenant TAB time of change TAB time before it TAB id
+//! e TAB table TAB tenant TAB now            TAB 0              TAB id
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -39,17 +40,25 @@ impl OwnUpdates {
     /// The file cannot be written.
     pub fn begin(&self, table: &str, tenant: &str, id: &str) -> io::Result<()> {
         self.forget_old()?;
-        self.write(BEGIN, table, tenant, Timestamp::now().as_nanosecond(), id)
+        self.write(BEGIN, table, tenant, Timestamp::now().as_nanosecond(), 0, id)
     }
 
-    /// Writes down that it was changed at this time, in the service's words.
+    /// Writes down that it was changed, and in nothing else, from its state of one time to that of another, in the service's
+    /// words.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn remember(&self, table: &str, tenant: &str, id: &str, updated: &str) -> io::Result<()> {
-        match nanoseconds(updated) {
-            Some(at) => self.write(STATE, table, tenant, at, id),
-            None => Ok(()),
+    pub fn remember(
+        &self,
+        table: &str,
+        tenant: &str,
+        id: &str,
+        before: &str,
+        updated: &str,
+    ) -> io::Result<()> {
+        match (nanoseconds(before), nanoseconds(updated)) {
+            (Some(before), Some(at)) => self.write(STATE, table, tenant, at, before, id),
+            _ => Ok(()),
         }
     }
 
@@ -58,12 +67,20 @@ impl OwnUpdates {
     /// # Errors
     /// The file cannot be written.
     pub fn end(&self, table: &str, tenant: &str, id: &str) -> io::Result<()> {
-        self.write(END, table, tenant, Timestamp::now().as_nanosecond(), id)
+        self.write(END, table, tenant, Timestamp::now().as_nanosecond(), 0, id)
     }
 
-    fn write(&self, word: &str, table: &str, tenant: &str, at: i128, id: &str) -> io::Result<()> {
+    fn write(
+        &self,
+        word: &str,
+        table: &str,
+        tenant: &str,
+        at: i128,
+        before: i128,
+        id: &str,
+    ) -> io::Result<()> {
         let mut file = File::options().create(true).append(true).open(&self.0)?;
-        file.write_all(format!("{word}\t{table}\t{tenant}\t{at}\t{id}\n").as_bytes())
+        file.write_all(format!("{word}\t{table}\t{tenant}\t{at}\t{before}\t{id}\n").as_bytes())
     }
 
     /// Leaves the newer half of a file that has grown long.
@@ -84,7 +101,8 @@ impl OwnUpdates {
 pub struct OwnMemory {
     path: PathBuf,
     read: u64,
-    states: HashSet<(Key, i128)>,
+    /// Own states, with the time of the state before.
+    states: HashMap<(Key, i128), i128>,
     /// What was begun and has not ended, with the time of its begin.
     begun: HashMap<Key, i128>,
 }
@@ -98,7 +116,7 @@ impl OwnMemory {
     pub fn of(own: &OwnUpdates) -> Self {
         // Where that fails, writing will, and says so.
         let _ = File::options().create(true).append(true).open(&own.0);
-        Self { path: own.0.clone(), read: 0, states: HashSet::new(), begun: HashMap::new() }
+        Self { path: own.0.clone(), read: 0, states: HashMap::new(), begun: HashMap::new() }
     }
 
     /// Whether this state of an object is an own change; the time in nanoseconds since 1970. Waits a little while the
@@ -107,7 +125,8 @@ impl OwnMemory {
         let state = ((table.to_owned(), tenant.to_owned(), id.to_owned()), updated);
         loop {
             // A file that cannot be read tells nothing of its own.
-            if self.states.contains(&state) || (self.read_on().is_ok() && self.states.contains(&state)) {
+            let known = |memory: &Self| memory.states.contains_key(&state);
+            if known(self) || (self.read_on().is_ok() && known(self)) {
                 return true;
             }
             let since = self.begun.get(&state.0).map(|at| Timestamp::now().as_nanosecond() - at);
@@ -118,6 +137,13 @@ impl OwnMemory {
         }
     }
 
+    /// The times of the states from which an own state came by nothing but own changes, the latest first.
+    pub fn origins(&self, table: &str, tenant: &str, id: &str, updated: i128) -> impl Iterator<Item = i128> {
+        let key = (table.to_owned(), tenant.to_owned(), id.to_owned());
+        let before = move |at: &i128| self.states.get(&(key.clone(), *at)).copied();
+        std::iter::successors(before(&updated), before)
+    }
+
     fn read_on(&mut self) -> io::Result<()> {
         let mut file = File::open(&self.path)?;
         let length = file.metadata()?.len();
@@ -125,7 +151,7 @@ impl OwnMemory {
             *self = Self {
                 path: std::mem::take(&mut self.path),
                 read: 0,
-                states: HashSet::new(),
+                states: HashMap::new(),
                 begun: HashMap::new(),
             };
         }
@@ -143,17 +169,18 @@ impl OwnMemory {
     }
 
     fn take(&mut self, line: &str) {
-        let mut words = line.splitn(5, '\t');
+        let mut words = line.splitn(6, '\t');
         let mut word = || words.next().map(str::to_owned);
-        let (Some(kind), Some(table), Some(tenant), Some(at), Some(id)) =
-            (word(), word(), word(), word(), word())
+        let (Some(kind), Some(table), Some(tenant), Some(at), Some(before), Some(id)) =
+            (word(), word(), word(), word(), word(), word())
         else {
             return;
         };
-        let (key, Ok(at)) = ((table, tenant, id), at.parse()) else { return };
+        let (key, Ok(at), Ok(before)) = ((table, tenant, id), at.parse(), before.parse()) else { return };
         match kind.as_str() {
             BEGIN => drop(self.begun.insert(key, at)),
-            STATE => drop(self.states.insert((key, at))),
+            // Times go forward: from a state that says otherwise nobody could find back.
+            STATE if before < at => drop(self.states.insert((key, at), before)),
             END => drop(self.begun.remove(&key)),
             _ => {}
         }
@@ -182,6 +209,7 @@ mod tests {
     use super::*;
 
     const TABLE: &str = "graph.alert";
+    const BEFORE: &str = "2026-01-01T00:00:00Z";
 
     #[tokio::test]
     async fn a_change_is_known_again_by_its_time_and_no_other_is() {
@@ -190,17 +218,36 @@ mod tests {
         let mut memory = OwnMemory::of(&own);
         let at = nanoseconds("2026-03-04T09:12:41.0259186Z").unwrap();
         assert!(!memory.knows(TABLE, "corp", "a", at).await);
-        own.remember(TABLE, "corp", "a", "2026-03-04T09:12:41.0259186Z").unwrap();
-        own.remember(TABLE, "corp", "b", "yesterday").unwrap();
+        own.remember(TABLE, "corp", "a", BEFORE, "2026-03-04T09:12:41.0259186Z").unwrap();
+        own.remember(TABLE, "corp", "b", BEFORE, "yesterday").unwrap();
+        own.remember(TABLE, "corp", "c", "2026-03-04T09:12:41.0259186Z", "2026-03-04T09:12:41.0259186Z")
+            .unwrap();
         assert!(memory.knows(TABLE, "corp", "a", at).await);
         for (table, tenant, id, at) in [
             ("mde.alert", "corp", "a", at),
             (TABLE, "lab", "a", at),
             (TABLE, "corp", "b", at),
+            (TABLE, "corp", "c", at),
             (TABLE, "corp", "a", at + 100),
         ] {
             assert!(!memory.knows(table, tenant, id, at).await, "{table} {tenant} {id} {at}");
         }
+    }
+
+    #[tokio::test]
+    async fn own_changes_one_after_the_other_lead_back_to_a_state_that_is_not_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = OwnUpdates::beside(folder.path());
+        let time = |n: i64| Timestamp::from_second(1_770_000_000 + n).unwrap();
+        for n in [1, 2, 3, 7] {
+            own.remember(TABLE, "corp", "a", &time(n - 1).to_string(), &time(n).to_string()).unwrap();
+        }
+        let mut memory = OwnMemory::of(&own);
+        assert!(memory.knows(TABLE, "corp", "a", time(3).as_nanosecond()).await);
+        let origins = |n| memory.origins(TABLE, "corp", "a", time(n).as_nanosecond()).collect::<Vec<_>>();
+        assert_eq!(origins(3), [2, 1, 0].map(|n| time(n).as_nanosecond()));
+        assert_eq!(origins(7), [time(6).as_nanosecond()]);
+        assert!(origins(6).is_empty());
     }
 
     #[tokio::test]
@@ -215,7 +262,7 @@ mod tests {
         assert!(!memory.knows(TABLE, "corp", "c", at).await);
         let answer = async {
             tokio::task::yield_now().await;
-            own.remember(TABLE, "corp", "a", "2026-03-04T09:12:41Z").unwrap();
+            own.remember(TABLE, "corp", "a", BEFORE, "2026-03-04T09:12:41Z").unwrap();
             own.end(TABLE, "corp", "b").unwrap();
         };
         let (is_own, ()) = tokio::join!(memory.knows(TABLE, "corp", "a", at), answer);
@@ -223,7 +270,7 @@ mod tests {
         assert!(!memory.knows(TABLE, "corp", "b", at).await, "it has ended without a change");
         // A begin whose process has died holds up nobody for long.
         let long_ago = Timestamp::now().as_nanosecond() - 2 * 10_000_000_000;
-        own.write(BEGIN, TABLE, "corp", long_ago, "d").unwrap();
+        own.write(BEGIN, TABLE, "corp", long_ago, 0, "d").unwrap();
         assert!(!memory.knows(TABLE, "corp", "d", at).await);
     }
 
@@ -236,7 +283,7 @@ mod tests {
         let mut memory = OwnMemory::of(&own);
         for n in 0..800 {
             own.begin(TABLE, "corp", &id).unwrap();
-            own.remember(TABLE, "corp", &id, &time(n).to_string()).unwrap();
+            own.remember(TABLE, "corp", &id, BEFORE, &time(n).to_string()).unwrap();
             own.end(TABLE, "corp", &id).unwrap();
         }
         assert!(fs::metadata(folder.path().join(FILE)).unwrap().len() <= MOST_BYTES + 10_000);

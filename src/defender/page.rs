@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::error::{ApiError, kind};
+use super::error::ApiError;
 
 /// One page.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ impl Page {
     /// Takes an answer apart. The next page must be on the host that was asked: the token goes nowhere else.
     pub(super) fn read(body: Vec<u8>, asked: &Url) -> Result<Self, ApiError> {
         let body = Bytes::from(body);
-        let answer: Answer<'_> = serde_json::from_slice(&body).map_err(|_| ApiError::Strange(kind(&body)))?;
-        let Some(value) = answer.value else { return Err(ApiError::Strange(kind(&body))) };
+        let answer: Answer<'_> = serde_json::from_slice(&body).map_err(|_| ApiError::strange(&body))?;
+        let Some(value) = answer.value else { return Err(ApiError::strange(&body)) };
         let records = value.iter().map(|raw| body.slice_ref(raw.get().as_bytes())).collect();
         let next = match answer.next.filter(|link| !link.trim().is_empty()) {
             None => None,

@@ -41,6 +41,14 @@ pub struct Checked {
 #[error("{}", .0.join("; "))]
 pub struct Refused(pub Vec<String>);
 
+impl Checked {
+    /// The comment, however it gets there.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.posted.as_deref().or_else(|| self.members.get("comment")?.as_str())
+    }
+}
+
 impl Change {
     /// What another change says where this one is silent.
     #[must_use]

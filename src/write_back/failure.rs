@@ -113,14 +113,26 @@ impl Failure {
                 format!("{name} refuses the token"),
                 "is it the right cloud, and the right `…_scope` of the tenant?".to_owned(),
             ),
-            ApiError::Late | ApiError::Unreachable(_) => (
+            ApiError::Address => (Kind::NoAnswer, format!("{name}: {error}"), String::new()),
+            // Something else has answered, or not all of an answer came.
+            error => (
                 Kind::NoAnswer,
                 format!("{name}: {error}"),
                 "whether the change was made is not known: look at it before sending it again".to_owned(),
             ),
-            error => (Kind::NoAnswer, format!("{name}: {error}"), String::new()),
         };
         Self { kind, cause, fix, retry_after: error.retry_after() }
+    }
+
+    /// For an object that was not sent since another of the same batch has failed in this way.
+    #[must_use]
+    pub fn of_the_rest(&self, service: Service) -> Self {
+        let why = match self.kind {
+            Kind::NoToken => "there is no token for",
+            _ => "it was asked to wait by",
+        };
+        let cause = format!("not sent, since {why} {}", service.name());
+        Self { cause, fix: "send it again later".to_owned(), ..self.clone() }
     }
 
     /// With something said before the cause.

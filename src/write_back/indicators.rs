@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -34,10 +35,9 @@ impl Indicators {
     pub async fn add(&self, indicator: &Indicator) -> Result<String, Failure> {
         let url = self.url(PATH)?;
         let body = json!(indicator);
-        let answer = patiently(self.patience, || self.client.post(&url, &body)).await;
-        let answer: Value =
-            serde_json::from_slice(&answer.map_err(|error| failure(&error))?).unwrap_or_default();
-        Ok(text(&answer["id"]))
+        let answer = patiently(self.patience, || self.client.object(Method::POST, &url, &body)).await;
+        let answer = answer.map_err(|error| failure(&error))?;
+        named(&answer).ok_or_else(|| failure(&ApiError::strange(answer.to_string().as_bytes())))
     }
 
     /// Adds many, so many at a time as the service takes, and tells the outcome of each by its place.
@@ -61,8 +61,9 @@ impl Indicators {
     async fn import_chunk(&self, indicators: &[Indicator]) -> Result<Answers, Failure> {
         let url = self.url(&format!("{PATH}/import"))?;
         let body = json!({ "Indicators": indicators });
-        let answer = patiently(self.patience, || self.client.post(&url, &body)).await;
-        Ok(Answers::read(&answer.map_err(|error| failure(&error))?))
+        let answer = patiently(self.patience, || self.client.object(Method::POST, &url, &body)).await;
+        let answer = answer.map_err(|error| failure(&error))?;
+        Answers::read(&answer).ok_or_else(|| failure(&ApiError::strange(answer.to_string().as_bytes())))
     }
 
     /// All that a filter lets through, as the service gives them.
@@ -72,6 +73,11 @@ impl Indicators {
     pub async fn list(&self, filter: Option<&str>) -> Result<Vec<Bytes>, Failure> {
         let query: Vec<(&str, String)> =
             filter.map(|filter| ("$filter", filter.to_owned())).into_iter().collect();
+        // Whatever comes of a question: nothing was changed.
+        let failure = |error: &ApiError| match failure(error) {
+            failure @ Failure { kind: Kind::NoAnswer, .. } => Failure { fix: String::new(), ..failure },
+            failure => failure,
+        };
         let mut next = Some(self.client.url(PATH, &query).map_err(|error| failure(&error))?);
         let mut found = Vec::new();
         while let Some(url) = next.take() {
@@ -92,7 +98,9 @@ impl Indicators {
         if let Ok(mut path) = url.path_segments_mut() {
             path.push(id);
         }
-        patiently(self.patience, || self.client.delete(&url)).await.map_err(|error| failure(&error))
+        let answer =
+            patiently(self.patience, || self.client.object(Method::DELETE, &url, &Value::Null)).await;
+        answer.map(|_| ()).map_err(|error| failure(&error))
     }
 
     fn url(&self, path: &str) -> Result<Url, Failure> {
@@ -113,17 +121,17 @@ pub fn filter(kind: Option<&str>, value: Option<&str>) -> Option<String> {
 struct Answers(HashMap<String, Vec<Result<String, String>>>);
 
 impl Answers {
-    fn read(answer: &[u8]) -> Self {
-        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    /// `None` when it is not an answer to an import.
+    fn read(answer: &Value) -> Option<Self> {
         let mut outcomes: HashMap<String, Vec<_>> = HashMap::new();
-        for item in answer["value"].as_array().into_iter().flatten() {
-            let outcome = match item["isFailed"].as_bool() {
-                Some(true) => Err(text(&item["failureReason"])),
-                _ => Ok(text(&item["id"])),
+        for item in answer["value"].as_array()? {
+            let outcome = match (item["isFailed"].as_bool(), named(item)) {
+                (Some(true), _) | (_, None) => Err(text(&item["failureReason"])),
+                (_, Some(id)) => Ok(id),
             };
             outcomes.entry(text(&item["indicator"]).to_lowercase()).or_default().insert(0, outcome);
         }
-        Self(outcomes)
+        Some(Self(outcomes))
     }
 
     fn take(&mut self, indicator: &Indicator) -> Result<String, Failure> {
@@ -136,6 +144,11 @@ impl Answers {
         };
         Err(Failure { kind: Kind::Refused, cause: reason, fix: String::new(), retry_after: None })
     }
+}
+
+/// The id that the service has given.
+fn named(indicator: &Value) -> Option<String> {
+    Some(text(&indicator["id"])).filter(|id| !id.is_empty())
 }
 
 fn text(value: &Value) -> String {

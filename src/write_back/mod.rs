@@ -1,7 +1,8 @@
 //! The way back: what a SIEM decided about alerts and incidents, and the indicators it wants watched, to Defender.
 //!
-//! `words` is what each service takes · `change` checks before anything is sent · `send` sends · `indicator` checks and
-//! `indicators` sends indicators · `failure` says what went wrong and the way out · `endpoint` is the door for SIEMs.
+//! `words` is what each service takes · `change` checks before anything is sent · `send` sends · `proof` tells an own
+//! change from what else has happened to an object · `indicator` checks and `indicators` sends indicators · `failure` says
+//! what went wrong and the way out · `endpoint` is the door for SIEMs.
 //! Nothing here reads a record or touches the spool.
 
 pub mod change;
@@ -9,6 +10,7 @@ pub mod endpoint;
 pub mod failure;
 pub mod indicator;
 pub mod indicators;
+mod proof;
 mod send;
 pub mod words;
 

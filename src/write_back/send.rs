@@ -6,12 +6,14 @@
 use std::io;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Map, Value, json};
-use tracing::warn;
+use tracing::{debug, warn};
 use url::Url;
 
 use super::change::Checked;
 use super::failure::{Asked, Failure, Kind};
+use super::proof;
 use super::words::Row;
 use crate::azure::Tenant;
 use crate::defender::{ApiError, Client, OwnUpdates};
@@ -35,6 +37,8 @@ pub struct Patience {
     pub tries: u32,
     /// A longer wait is a failure.
     pub longest: Duration,
+    /// A longer wait for a turn within the tenant's limits is one, too; any is taken where this is `None`.
+    pub turn: Option<Duration>,
 }
 
 /// A change that was made.
@@ -54,13 +58,24 @@ impl Writer {
         patience: Patience,
         own: Option<OwnUpdates>,
     ) -> Option<Self> {
-        let client = Client::new(tenant.clone(), row.service, MOST_BYTES)?;
+        let mut client = Client::new(tenant.clone(), row.service, MOST_BYTES)?;
+        if let Some(turn) = patience.turn {
+            client = client.waiting_at_most(turn);
+        }
         Some(Self { client, tenant, row, patience, own })
     }
 
     /// A look before the first change: whether there is a token, and whether it allows changes. Nothing is changed.
     pub async fn look(&self) -> Vec<Finding> {
         self.client.look(&[self.row.permission]).await
+    }
+
+    /// Gets what a change needs before it is sent.
+    ///
+    /// # Errors
+    /// There is no token.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        self.client.ready().await.map_err(|error| self.failure(&error))
     }
 
     /// Makes one change.
@@ -77,30 +92,55 @@ impl Writer {
     async fn change_noted(&self, id: &str, change: &Checked) -> Result<Done, Failure> {
         let url = self.object(id)?;
         let mut done = Done::default();
+        let mut state = match self.own {
+            Some(_) => self.state(id, &url).await,
+            None => Value::Null,
+        };
         if !change.members.is_empty() {
             let body = Value::from(change.members.clone());
-            let answer = self.patiently(|| self.client.patch(&url, &body)).await;
-            done = self.took(id, &answer.map_err(|error| self.failure(&error))?);
+            let answer = self.patiently(|| self.client.object(Method::PATCH, &url, &body)).await;
+            let answer = answer.map_err(|error| self.failure(&error))?;
+            done.updated = self.updated(&answer);
+            state = self.follow(id, &url, state, answer, change).await;
         }
         if let Some(comment) = &change.posted {
             let made = if change.members.is_empty() { "" } else { "all but the comment was changed" };
-            self.comment(&url, comment).await.map_err(|failure| match made {
+            let answer = self.comment(&url, comment).await.map_err(|failure| match made {
                 "" => failure,
                 made => failure.after(made),
             })?;
-            if self.own.is_some() {
-                // The answer holds the comments and no time: only the object itself tells what a source will see.
-                match self.client.get(&url).await {
-                    Ok(answer) => done = self.took(id, &answer),
-                    Err(error) => warn!(
-                        id,
-                        error = telemetry::chain(&error),
-                        "a comment will come back as if it were another's"
-                    ),
-                }
-            }
+            state = self.follow(id, &url, state, answer, change).await;
         }
+        done.updated = self.updated(&state).or(done.updated);
         Ok(done)
+    }
+
+    /// The state of an object after a part of a change; it is remembered as an own one if it holds nothing else than the
+    /// one before and the change.
+    async fn follow(&self, id: &str, url: &Url, before: Value, answer: Value, change: &Checked) -> Value {
+        let Some(members) = before.as_object() else { return Value::Null };
+        let is_whole = members.keys().all(|member| answer.get(member).is_some());
+        let after = if is_whole { answer } else { self.state(id, url).await };
+        match (self.updated(&before), self.updated(&after)) {
+            (Some(prior), Some(updated)) if proof::is_only(change, self.row, &before, &after) => {
+                self.note(id, |own, table, tenant| own.remember(table, tenant, id, &prior, &updated));
+            }
+            _ => debug!(id, "somebody else has changed it, too: the change will come back as another's"),
+        }
+        after
+    }
+
+    /// The state of an object; `Null` when it cannot be had.
+    async fn state(&self, id: &str, url: &Url) -> Value {
+        self.client.object(Method::GET, url, &Value::Null).await.unwrap_or_else(|error| {
+            let error = telemetry::chain(&error);
+            warn!(id, error, "a change of it will come back as if it were another's");
+            Value::Null
+        })
+    }
+
+    fn updated(&self, state: &Value) -> Option<String> {
+        state[self.row.updated].as_str().map(str::to_owned)
     }
 
     /// Makes many changes and tells the outcome of each, by its place, in their order.
@@ -123,12 +163,14 @@ impl Writer {
                 },
                 None => (self.change(id, change).await, 1),
             };
-            let gives_up =
-                matches!(&outcome, Err(Failure { kind: Kind::TooManyRequests | Kind::NoToken, .. }));
-            // What holds for one holds for the rest: nobody is asked in vain for each.
-            let n = if gives_up { changes.len() - first } else { n };
             (first..first + n).for_each(|place| tell(place, outcome.clone()));
             first += n;
+            // What holds for one holds for the rest: nobody is asked in vain for each.
+            if let Err(failure @ Failure { kind: Kind::TooManyRequests | Kind::NoToken, .. }) = outcome {
+                let rest = failure.of_the_rest(self.row.service);
+                (first..changes.len()).for_each(|place| tell(place, Err(rest.clone())));
+                return;
+            }
         }
     }
 
@@ -139,35 +181,25 @@ impl Writer {
         let mut body = Map::from_iter([("alertIds".to_owned(), json!(ids))]);
         body.extend(changes.first().map(|(_, change)| change.members.clone()).unwrap_or_default());
         let body = Value::from(body);
-        self.patiently(|| self.client.post(&url, &body)).await.map(|_| ())
+        self.patiently(|| self.client.object(Method::POST, &url, &body)).await.map(|_| ())
     }
 
-    async fn comment(&self, object: &Url, comment: &str) -> Result<(), Failure> {
+    async fn comment(&self, object: &Url, comment: &str) -> Result<Value, Failure> {
         let mut url = object.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.push("comments");
         }
         let body = json!({ "@odata.type": "microsoft.graph.security.alertComment", "comment": comment });
-        let answer = self.patiently(|| self.client.post(&url, &body)).await;
-        answer.map(|_| ()).map_err(|error| self.failure(&error))
+        let answer = self.patiently(|| self.client.object(Method::POST, &url, &body)).await;
+        answer.map_err(|error| self.failure(&error))
     }
 
     /// Asks; again while the service asks to wait.
-    async fn patiently<F>(&self, ask: impl Fn() -> F) -> Result<Vec<u8>, ApiError>
+    async fn patiently<F>(&self, ask: impl Fn() -> F) -> Result<Value, ApiError>
     where
-        F: Future<Output = Result<Vec<u8>, ApiError>>,
+        F: Future<Output = Result<Value, ApiError>>,
     {
         patiently(self.patience, ask).await
-    }
-
-    /// What the answer says of the object.
-    fn took(&self, id: &str, answer: &[u8]) -> Done {
-        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-        let updated = answer[self.row.updated].as_str().map(str::to_owned);
-        if let Some(updated) = &updated {
-            self.note(id, |own, table, tenant| own.remember(table, tenant, id, updated));
-        }
-        Done { updated }
     }
 
     /// Writes to the memory of own changes, where there is one. A change is not held up by it.

@@ -1,10 +1,13 @@
 //! What a SIEM decides reaches Defender, comes back as the changed record, and nothing wrong is sent or left unsaid.
 
-use std::io::Write as _;
+mod door;
 mod endpoint;
+mod own_updates;
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::defender::{Defender, ago};
@@ -173,6 +176,56 @@ fn a_service_that_asks_to_wait_is_waited_for_a_few_times_only() {
     assert_eq!(done.code, Some(1), "{}", done.out);
     assert!(done.error.contains("3 of 3 failed"), "{}", done.error);
     assert_eq!(world.defender.state().writes.requests.len(), 4 + 5 + 1);
+}
+
+#[test]
+fn what_was_not_sent_is_not_said_to_be_changed_in_part() {
+    let world = World::new("lastUpdateDateTime");
+    {
+        let writes = &mut world.defender.state().writes;
+        (writes.taken_first, writes.put_off, writes.wait) = (1, 100, 3600);
+    }
+    let arguments = ["alert", "update", "17", "18", "19", "--status", "resolved", "--comment", "x", "--json"];
+    let done = world.cefgate(&arguments, "");
+    assert_eq!(done.code, Some(1), "{}", done.error);
+    let told: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let causes: Vec<&str> = told.iter().map(|line| line["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes[0], "all but the comment was changed: Microsoft Graph has had too many requests");
+    assert_eq!(causes[1..], ["not sent, since it was asked to wait by Microsoft Graph"; 2]);
+    assert!(told.iter().all(|line| line["error"] == "too_many_requests"), "{}", done.out);
+    let state = world.defender.state();
+    assert!(state.records["18"].changed.is_empty() && state.writes.requests.len() == 2);
+}
+
+#[test]
+fn an_answer_that_is_not_the_services_is_not_taken_for_its_yes() {
+    let page = (StatusCode::OK, "<html>Sign in to the network</html>");
+    let world = World::new("lastUpdateDateTime");
+    let update = ["alert", "update", "17", "--status", "resolved"];
+    let remove = ["indicator", "remove", "101"];
+    let options = ["--type", "DomainName", "--action", "Block", "--title", "t", "--description", "d"];
+    let add = [&["indicator", "add", "evil.example"][..], &options].concat();
+    let import = [&["indicator", "add", "-"][..], &options].concat();
+    for (answer, arguments, expected) in [
+        (page, &update[..], "the answer is a web page"),
+        (page, &[&update[..], &["--comment", "x"]].concat(), "the answer is a web page"),
+        (page, &add, "the answer is a web page"),
+        (page, &remove, "the answer is a web page"),
+        ((StatusCode::OK, "[1]"), &update, "other or broken JSON"),
+        ((StatusCode::PARTIAL_CONTENT, "{}"), &update, "a part of the service has not answered"),
+        ((StatusCode::OK, "{}"), &add, "other or broken JSON"),
+        ((StatusCode::OK, "{}"), &import, "other or broken JSON"),
+    ] {
+        world.defender.state().writes.answers = Some(answer);
+        let done = world.cefgate(arguments, "{\"indicatorValue\":\"evil.example\"}");
+        assert_eq!(done.code, Some(1), "{arguments:?}: {}{}", done.out, done.error);
+        let fix = "whether the change was made is not known";
+        assert!(done.out.contains(expected), "{arguments:?}: {}", done.out);
+        assert!(done.out.contains(fix), "{arguments:?}: {}", done.out);
+    }
+    world.defender.state().writes.answers = Some((StatusCode::NO_CONTENT, ""));
+    let done = world.cefgate(&update, "");
+    assert_eq!(done.code, Some(0), "{}", done.out);
 }
 
 #[test]

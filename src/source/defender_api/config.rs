@@ -40,7 +40,7 @@ pub struct Config {
     #[serde(default)]
     pub updates: Updates,
     /// What becomes of changes that `cefgate alert`, `cefgate incident` or `[write_back]` made: `keep` sends them like any
-    /// other, `tag` with a member `cefgateOwnUpdate` that is true, `suppress` not at all.
+    /// other, `tag` with a member `cefgateOwnUpdate` that is true, `suppress` not at all, unless they hold what was never sent.
     #[serde(default)]
     pub own_updates: Own,
     /// Records asked for at a time; the service's most unless set.
@@ -62,7 +62,12 @@ impl Config {
     /// What contradicts itself, with the keys at fault.
     #[must_use]
     pub fn contradictions(&self) -> Vec<(Vec<String>, String)> {
-        shared::contradictions(self.checkpoints.as_ref(), Some(&self.tenant))
+        let mut found = shared::contradictions(self.checkpoints.as_ref(), Some(&self.tenant));
+        if self.own_updates == Own::Suppress && self.updates != Updates::All {
+            let message = "`suppress` needs `updates = \"all\"`: else nobody can tell what of a record was sent; use `tag`";
+            found.push((vec!["own_updates".to_owned()], message.to_owned()));
+        }
+        found
     }
 
     /// How long a record that was read is remembered.

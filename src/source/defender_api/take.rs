@@ -43,7 +43,7 @@ impl Found {
     fn key(&self, updates: Updates) -> u64 {
         match (updates, self.updated) {
             _ if self.id.is_empty() => fingerprint(&[&String::from_utf8_lossy(&self.body)]),
-            (Updates::All, Some(Ticks(at))) => fingerprint(&[&self.id, &at.to_string()]),
+            (Updates::All, Some(at)) => state(&self.id, at),
             (Updates::All, None) => fingerprint(&[&String::from_utf8_lossy(&self.body)]),
             (Updates::StatusChanges, _) => fingerprint(&[&self.id, "status", &self.status]),
             (Updates::First, _) => fingerprint(&[&self.id]),
@@ -106,10 +106,15 @@ impl Taker {
     /// # Errors
     /// The spool failed.
     pub async fn mark(&mut self, change: impl FnOnce(&mut Place), now: Ticks) -> Result<(), SpoolError> {
-        let Place { begin, watermark, .. } = self.kept.place();
         self.failing.clear();
-        let oldest = watermark.or(*begin).unwrap_or(now).min(now).before(self.config.memory());
+        let oldest = self.oldest(now);
         self.kept.mark(change, oldest).await
+    }
+
+    /// What is older may have been forgotten.
+    fn oldest(&self, now: Ticks) -> Ticks {
+        let Place { begin, watermark, .. } = self.kept.place();
+        watermark.or(*begin).unwrap_or(now).min(now).before(self.config.memory())
     }
 
     /// Stores what is new of a page, and waits until it is durable. `is_bare` when evidence was not asked for. Returns how
@@ -162,7 +167,7 @@ impl Taker {
         let Found { body, id, at, .. } = found;
         let is_own = self.is_own(&id, at).await;
         new.n_own += u64::from(is_own);
-        if is_own && self.config.own_updates == Own::Suppress {
+        if is_own && self.config.own_updates == Own::Suppress && self.is_known_but_for_own(&id, at, new) {
             new.see(key, at);
             return Ok(());
         }
@@ -188,6 +193,20 @@ impl Taker {
     async fn is_own(&mut self, id: &str, updated: Ticks) -> bool {
         let Some(own) = &mut self.own else { return false };
         own.knows(self.row.table, &self.config.tenant, id, i128::from(updated.0) * 100).await
+    }
+
+    /// Whether a state that came from this one by own changes alone has been taken: only then nothing is lost by leaving
+    /// this one out.
+    fn is_known_but_for_own(&self, id: &str, updated: Ticks, new: &New) -> bool {
+        let Some(own) = &self.own else { return false };
+        let updated = i128::from(updated.0) * 100;
+        let origins = own.origins(self.row.table, &self.config.tenant, id, updated);
+        let forgotten = self.place().begin.map(|begin| begin..self.oldest(Ticks::now()));
+        origins.filter_map(|at| i64::try_from(at / 100).ok()).map(Ticks).any(|at| {
+            let key = state(id, at);
+            let was_taken = self.place().seen(key).is_some() || new.keys.contains(&key);
+            was_taken || forgotten.as_ref().is_some_and(|forgotten| forgotten.contains(&at))
+        })
     }
 
     /// An incident with its alerts inside, and whether it has all of them that fit. Where they cannot be had it goes
@@ -249,6 +268,11 @@ impl Taker {
         }
         Ok(None)
     }
+}
+
+/// What a state of an object is known by.
+fn state(id: &str, Ticks(updated): Ticks) -> u64 {
+    fingerprint(&[id, &updated.to_string()])
 }
 
 /// An incident with its alerts.

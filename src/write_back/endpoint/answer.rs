@@ -13,64 +13,103 @@ use crate::write_back::{Failure, Kind};
 /// What is sent back.
 pub type Answer = Response<Full<Bytes>>;
 
+/// Why nothing was done, or it is not known whether.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Whose fault it was.
+    pub status: StatusCode,
+    code: String,
+    message: String,
+    fix: String,
+    wait: Option<Duration>,
+}
+
+impl Refusal {
+    /// Of this program itself.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), message: message.into(), fix: String::new(), wait: None }
+    }
+
+    /// More requests than are taken; how long to wait.
+    #[must_use]
+    pub fn too_many(wait: Duration) -> Self {
+        let refusal =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests; wait");
+        Self { wait: Some(wait), ..refusal }
+    }
+
+    /// With what can be done about it.
+    #[must_use]
+    pub fn or(self, fix: &str) -> Self {
+        Self { fix: fix.to_owned(), ..self }
+    }
+
+    /// For the audit log: what was wrong, in one line of bounded length.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let parts = [self.message.as_str(), self.fix.as_str()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        shortened(&parts.join("; "), MOST_TOLD)
+    }
+
+    /// `{"error": {"code": …, "message": …, "fix": …}}`, with the time to wait in whole seconds.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if !self.fix.is_empty() {
+            error["fix"] = self.fix.as_str().into();
+        }
+        let mut answer = json(self.status, &json!({ "error": error }));
+        let headers = answer.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cefgate\""));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("PATCH"));
+            }
+            _ => {}
+        }
+        if let Some(wait) = self.wait {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        answer
+    }
+}
+
+/// On the way to Defender. The caller's own faults are 4xx, those behind this program 5xx.
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let status = match failure.kind {
+            Kind::WrongValue | Kind::Refused => StatusCode::BAD_REQUEST,
+            Kind::UnknownId => StatusCode::NOT_FOUND,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::TooManyRequests => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::MissingPermission | Kind::NoToken | Kind::NoAnswer => StatusCode::BAD_GATEWAY,
+        };
+        let Failure { kind, cause, fix, retry_after } = failure;
+        let code = match json!(kind) {
+            Value::String(code) => code,
+            _ => String::new(),
+        };
+        Self { status, code, message: cause, fix, wait: retry_after }
+    }
+}
+
 /// What was done, as JSON.
 #[must_use]
 pub fn done(body: &Value) -> Answer {
     json(StatusCode::OK, body)
 }
 
-/// What was not done, and why: `{"error": {"code": …, "message": …, "fix": …}}`.
+/// So much of a text that somebody else has written.
 #[must_use]
-pub fn refused(status: StatusCode, code: &str, message: &str, fix: &str) -> Answer {
-    let mut error = json!({ "code": code, "message": message });
-    if !fix.is_empty() {
-        error["fix"] = fix.into();
-    }
-    let mut answer = json(status, &json!({ "error": error }));
-    let header = match status {
-        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer realm=\"cefgate\"")),
-        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "PATCH")),
-        _ => None,
-    };
-    if let Some((name, value)) = header {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    answer
-}
-
-/// The same, with the time to wait in whole seconds.
-#[must_use]
-pub fn later(status: StatusCode, code: &str, message: &str, wait: Duration) -> Answer {
-    let mut answer = refused(status, code, message, "");
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    answer.headers_mut().insert(RETRY_AFTER, seconds.into());
-    answer
-}
-
-/// A failure on the way to Defender. The caller's own faults are 4xx, those behind this program 5xx.
-#[must_use]
-pub fn failed(failure: &Failure) -> Answer {
-    let Failure { kind, cause, fix, retry_after } = failure;
-    let status = match kind {
-        Kind::WrongValue | Kind::Refused => StatusCode::BAD_REQUEST,
-        Kind::UnknownId => StatusCode::NOT_FOUND,
-        Kind::Conflict => StatusCode::CONFLICT,
-        Kind::TooManyRequests => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::MissingPermission | Kind::NoToken | Kind::NoAnswer => StatusCode::BAD_GATEWAY,
-    };
-    let code = code(*kind);
-    match retry_after {
-        Some(wait) => later(status, &code, cause, *wait),
-        None => refused(status, &code, cause, fix),
-    }
-}
-
-/// The word for a kind of failure.
-#[must_use]
-pub fn code(kind: Kind) -> String {
-    match json!(kind) {
-        Value::String(code) => code,
-        _ => String::new(),
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -80,3 +119,5 @@ fn json(status: StatusCode, body: &Value) -> Answer {
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
+
+const MOST_TOLD: usize = 500;

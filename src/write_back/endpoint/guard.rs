@@ -1,7 +1,8 @@
 //! Who may come in, and how often.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest};
@@ -84,6 +85,59 @@ impl Turnstile {
     }
 }
 
+/// The places of connections: so many in all, and so many for one address, so that none takes the places of all others.
+#[derive(Clone, Debug)]
+pub struct Places {
+    most: usize,
+    most_of_one: usize,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Places {
+    /// All free.
+    #[must_use]
+    pub fn new(most: usize, most_of_one: usize) -> Self {
+        Self { most, most_of_one, taken: Arc::default() }
+    }
+
+    /// One of them, until it is dropped; `None` when the address has as many as it may, or all have.
+    #[must_use]
+    pub fn take(&self, peer: IpAddr) -> Option<Place> {
+        let peer = network(peer);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= self.most || taken.get(&peer) >= Some(&self.most_of_one) {
+            return None;
+        }
+        *taken.entry(peer).or_default() += 1;
+        Some(Place { peer, taken: self.taken.clone() })
+    }
+}
+
+/// A connection's place.
+#[derive(Debug)]
+pub struct Place {
+    peer: IpAddr,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = taken.get_mut(&self.peer) {
+            *n -= 1;
+        }
+        taken.retain(|_, n| *n > 0);
+    }
+}
+
+/// What belongs to one host: of IPv6 a network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
+    }
+}
+
 const SCHEME: &[u8] = b"bearer ";
 
 #[cfg(test)]
@@ -114,6 +168,25 @@ mod tests {
         }
         let by_certificate = caller(&HeaderMap::new(), Some(&Pin::of(b"x")), &tokens).unwrap();
         assert!(by_certificate.starts_with("certificate sha-256:"), "{by_certificate}");
+    }
+
+    #[test]
+    fn no_address_takes_the_places_of_all() {
+        let places = Places::new(3, 2);
+        let [one, other, third] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|text| text.parse().unwrap());
+        let taken = [places.take(one), places.take(one)];
+        assert!(taken.iter().all(Option::is_some) && places.take(one).is_none());
+        let last = places.take(other);
+        assert!(last.is_some() && places.take(third).is_none());
+        drop(taken);
+        assert!(places.take(one).is_some() && places.take(third).is_some());
+        drop(last);
+        assert!(places.taken.lock().unwrap().is_empty());
+        // One host has as many addresses of IPv6 as it likes, and more than one way to write its address of IPv4.
+        let places = Places::new(9, 1);
+        let addresses = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"];
+        let taken = addresses.map(|text| places.take(text.parse().unwrap()));
+        assert_eq!(taken.map(|place| place.is_some()), [true, false, true, true, false]);
     }
 
     #[test]

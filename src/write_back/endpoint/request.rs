@@ -10,9 +10,10 @@ use hyper::body::Incoming;
 use metrics::counter;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Refusal};
 use super::config::Config;
 use super::guard::{self, Turnstile};
 use crate::azure::Rate;
@@ -27,6 +28,7 @@ pub struct Office {
     writers: HashMap<(String, &'static str), Writer>,
     taken: Turnstile,
     strangers: Turnstile,
+    broken_off: CancellationToken,
 }
 
 /// What is known of a request, for the audit log; filled as it becomes known.
@@ -38,7 +40,8 @@ struct Entry {
     tenant: Option<String>,
     api: Option<String>,
     change: Option<String>,
-    outcome: Option<String>,
+    /// From here on it may have been done.
+    is_sent: bool,
 }
 
 impl Office {
@@ -46,7 +49,19 @@ impl Office {
     #[must_use]
     pub fn new(config: Config, writers: HashMap<(String, &'static str), Writer>) -> Self {
         let strangers = Rate { requests: MOST_STRANGERS, window: Duration::from_mins(1) };
-        Self { taken: Turnstile::new(config.rate), strangers: Turnstile::new(strangers), config, writers }
+        let (taken, strangers) = (Turnstile::new(config.rate), Turnstile::new(strangers));
+        Self { config, writers, taken, strangers, broken_off: CancellationToken::new() }
+    }
+
+    /// The longest time that a request may take.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// Answers what is still waited for, and writes it down: the program ends.
+    pub fn break_off(&self) {
+        self.broken_off.cancel();
     }
 
     /// Answers a request and writes down who wanted what and what became of it.
@@ -57,25 +72,14 @@ impl Office {
         certificate: Option<Pin>,
     ) -> Answer {
         let mut entry = Entry::default();
-        let answer = match tokio::time::timeout(
-            self.config.timeout,
-            self.answer(request, certificate.as_ref(), &mut entry),
-        )
-        .await
-        {
-            Ok(Ok(answer) | Err(answer)) => answer,
-            Err(_) => {
-                let message = "it took too long; whether the change was made is not known";
-                answer::refused(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "no_answer",
-                    message,
-                    "look before sending it again",
-                )
-            }
+        let outcome = tokio::select! {
+            outcome = self.answer(request, certificate.as_ref(), &mut entry) => Ok(outcome),
+            () = tokio::time::sleep(self.config.timeout) => Err("it took too long"),
+            () = self.broken_off.cancelled() => Err("this program ends"),
         };
-        entry.log(peer, answer.status());
-        answer
+        let outcome = outcome.unwrap_or_else(|why| Err(unfinished(why, entry.is_sent)));
+        entry.log(peer, outcome.as_ref().err());
+        outcome.map_or_else(|refusal| refusal.answer(), |done| answer::done(&done))
     }
 
     async fn answer(
@@ -83,49 +87,44 @@ impl Office {
         request: Request<Incoming>,
         certificate: Option<&Pin>,
         entry: &mut Entry,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Value, Refusal> {
         entry.who = guard::caller(request.headers(), certificate, &self.config.tokens);
         if entry.who.is_none() {
-            self.strangers.pass(Instant::now()).map_err(too_many)?;
+            self.strangers.pass(Instant::now()).map_err(Refusal::too_many)?;
             let message = "a bearer token that is known here is missing";
-            return Err(answer::refused(StatusCode::UNAUTHORIZED, "unauthorized", message, ""));
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
         }
-        self.taken.pass(Instant::now()).map_err(too_many)?;
-        let (object, id) = place(request.uri().path()).ok_or_else(|| {
+        let place = place(request.uri().path());
+        if let Some((object, id)) = &place {
+            entry.object = Some(*object);
+            entry.id = Some(answer::shortened(id, MOST_SHOWN));
+        }
+        self.taken.pass(Instant::now()).map_err(Refusal::too_many)?;
+        let (object, id) = place.ok_or_else(|| {
             let message = "there are `/v1/alerts/{id}` and `/v1/incidents/{id}`";
-            answer::refused(StatusCode::NOT_FOUND, "unknown_path", message, "")
+            Refusal::new(StatusCode::NOT_FOUND, "unknown_path", message)
         })?;
-        entry.object = Some(object);
         if request.method() != Method::PATCH {
             let message = "alerts and incidents are changed with PATCH";
-            return Err(answer::refused(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message, ""));
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message));
         }
-        change::check_id(&id).map_err(|fault| answer::failed(&Failure::wrong(fault)))?;
-        entry.id = Some(id.clone());
+        change::check_id(&id).map_err(Failure::wrong)?;
         let body = self.body(request).await?;
-        let wanted = self.wanted(object, &body, entry).map_err(|failure| answer::failed(&failure))?;
-        let outcome = wanted.writer.change(&id, &wanted.change).await;
-        match outcome {
-            Ok(done) => {
-                let names = &wanted.change.names;
-                Ok(answer::done(&json!({ "id": id, "changed": names, "updated": done.updated })))
-            }
-            Err(failure) => {
-                entry.outcome = Some(failure.to_string());
-                Err(answer::failed(&failure))
-            }
-        }
+        let wanted = self.wanted(object, &body, entry)?;
+        wanted.writer.ready().await?;
+        entry.is_sent = true;
+        let done = wanted.writer.change(&id, &wanted.change).await?;
+        Ok(json!({ "id": id, "changed": wanted.change.names, "updated": done.updated }))
     }
 
     /// The body, if it is short enough. Some of what is too long is read all the same: a connection that is closed
     /// while the caller still sends takes the answer with it.
-    async fn body(&self, request: Request<Incoming>) -> Result<Vec<u8>, Answer> {
+    async fn body(&self, request: Request<Incoming>) -> Result<Vec<u8>, Refusal> {
         let most = self.config.max_body_bytes;
         let mut incoming = request.into_body();
         let (mut body, mut n_bytes) = (Vec::new(), 0);
         while let Some(frame) = incoming.frame().await {
-            let cut_off =
-                |_| answer::refused(StatusCode::BAD_REQUEST, "cut_off", "the body does not end", "");
+            let cut_off = |_| Refusal::new(StatusCode::BAD_REQUEST, "cut_off", "the body does not end");
             let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
             n_bytes += data.len();
             if n_bytes <= most {
@@ -138,7 +137,7 @@ impl Office {
             return Ok(body);
         }
         let message = format!("the body is longer than {most} bytes");
-        Err(answer::refused(StatusCode::PAYLOAD_TOO_LARGE, "too_long", &message, ""))
+        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message))
     }
 
     /// What a body asks for.
@@ -153,13 +152,14 @@ impl Office {
         let (tenant, api) = (word("tenant")?, word("api")?);
         let default = self.config.tenants.first().cloned().unwrap_or_default();
         let tenant = tenant.unwrap_or(default);
-        let row = row(object, api.as_deref().unwrap_or(self.config.api(object)))?;
+        let api = api.as_deref().unwrap_or(self.config.api(object));
+        entry.tenant = Some(answer::shortened(&tenant, MOST_SHOWN));
+        entry.api = Some(answer::shortened(api, MOST_SHOWN));
+        let row = row(object, api)?;
         let change: Change = serde_json::from_value(members.into()).map_err(Failure::wrong)?;
         let checked = change.checked(row, false).map_err(Failure::wrong)?;
-        let known = self.config.tenants.contains(&tenant);
-        entry.tenant = known.then(|| tenant.clone());
-        entry.api = Some(row.api.to_owned());
         entry.change = Some(described(&checked));
+        let known = self.config.tenants.contains(&tenant);
         let unknown = || {
             Failure::wrong(format!(
                 "`tenant`: `{tenant}` is not one of `{}`",
@@ -186,7 +186,8 @@ struct Wanted<'o> {
 }
 
 impl Entry {
-    fn log(self, peer: SocketAddr, status: StatusCode) {
+    fn log(self, peer: SocketAddr, refusal: Option<&Refusal>) {
+        let status = refusal.map_or(StatusCode::OK, |refusal| refusal.status);
         let object = self.object.map_or("", Object::name);
         counter!(telemetry::WRITE_BACK_REQUESTS, "object" => object, "status" => status.as_u16().to_string())
             .increment(1);
@@ -194,7 +195,7 @@ impl Entry {
             // Whoever has no token does not fill the log either: it tells of the first ones of each minute.
             return debug!(%peer, "turned away: too many requests without a right token");
         }
-        let Self { who, id, tenant, api, change, outcome, .. } = self;
+        let Self { who, id, tenant, api, change, .. } = self;
         let or_none = |text: Option<String>| text.unwrap_or_default();
         info!(
             target: AUDIT,
@@ -206,7 +207,7 @@ impl Entry {
             api = or_none(api),
             change = or_none(change),
             status = status.as_u16(),
-            failure = or_none(outcome),
+            failure = or_none(refusal.map(Refusal::told)),
             "write_back"
         );
     }
@@ -244,12 +245,19 @@ fn decoded(segment: &str) -> String {
     url::form_urlencoded::parse(form.as_bytes()).next().map(|(_, id)| id.into_owned()).unwrap_or_default()
 }
 
-fn too_many(wait: Duration) -> Answer {
-    answer::later(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests; wait", wait)
+/// What is answered when no outcome came.
+fn unfinished(why: &str, is_sent: bool) -> Refusal {
+    let (outcome, fix) = match is_sent {
+        true => ("whether the change was made is not known", "look before sending it again"),
+        false => ("nothing was sent", "send it again"),
+    };
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "no_answer", format!("{why}; {outcome}")).or(fix)
 }
 
 /// The name by which a level is set for audit lines: `warn,cefgate::audit=info`.
 const AUDIT: &str = "cefgate::audit";
+/// So much of what a caller has written stands in the log.
+const MOST_SHOWN: usize = 100;
 /// So much is read of a body that is too long, beyond what is taken.
 const MOST_THROWN_AWAY: usize = 1 << 20;
 /// So many requests a minute without a right token are answered as such.

@@ -69,6 +69,10 @@ pub struct State {
     pub n_refused: u64,
     /// Records of one page, at most.
     pub most_on_page: usize,
+    /// Requests with this in their path have no answer for a long time.
+    pub held: Option<&'static str>,
+    /// So many there were.
+    pub n_held: u64,
     /// Every answer is this, when it is set.
     pub always: Option<(StatusCode, &'static str)>,
     /// Who gives the tokens that are taken.
@@ -128,6 +132,8 @@ impl Defender {
             answered: VecDeque::new(),
             n_refused: 0,
             most_on_page: MOST,
+            held: None,
+            n_held: 0,
             always: None,
             login: Login::new(),
             n_requests: 0,
@@ -273,6 +279,15 @@ async fn answer(
     let is_metadata = request.headers().get("metadata").is_some_and(|value| value == "true");
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let asked = Asked { method, url, bearer, is_metadata, body };
+    let is_held = {
+        let mut state = state.lock().unwrap();
+        let is_held = state.held.is_some_and(|part| asked.url.path().contains(part));
+        state.n_held += u64::from(is_held);
+        is_held
+    };
+    if is_held {
+        let _ = tokio::time::timeout(VERY_SLOW, std::future::pending::<()>()).await;
+    }
     let answer = decide(&mut state.lock().unwrap(), &asked);
     if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::GATEWAY_TIMEOUT) {
         // The service takes its time.
@@ -452,7 +467,9 @@ pub(super) fn shown(state: &State, id: &str, record: &Record) -> Value {
         "id": id, "incidentId": id, "status": state.status, "stream": "records", "n": record.n,
         state.updated: format!("{time:.7}"), "nothing": null,
     });
-    shown.as_object_mut().unwrap().extend(record.changed.clone());
+    let members = shown.as_object_mut().unwrap();
+    members.extend(record.changed.clone());
+    members.extend(defender_writes::comments(state, id).map(|comments| ("comments".to_owned(), comments)));
     shown
 }
 
@@ -473,6 +490,7 @@ pub fn ago(duration: Duration) -> i64 {
     i64::try_from(now).unwrap() - i64::try_from(duration.as_nanos() / 100).unwrap()
 }
 
+const VERY_SLOW: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_millis(300);
 /// Records of one page, at most.
 const MOST: usize = 50;

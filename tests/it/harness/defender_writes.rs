@@ -18,8 +18,14 @@ pub struct Writes {
     pub conflicts: BTreeSet<String>,
     /// The application may read only.
     pub forbidden: bool,
+    /// So many requests are taken before any is put off.
+    pub taken_first: u32,
     /// So many requests are put off before one is taken.
     pub put_off: u32,
+    /// What answers in place of the service, once a change is made.
+    pub answers: Option<(StatusCode, &'static str)>,
+    /// An object that somebody else changes just before it is changed.
+    pub meanwhile: Option<String>,
     /// What a request that is put off is told to wait, in seconds.
     pub wait: u32,
     /// Comments: object and text.
@@ -39,7 +45,15 @@ pub fn answer(state: &mut State, method: &Method, url: &Url, body: &[u8]) -> Opt
         }
     }
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    Some(match (method.as_str(), path.as_slice()) {
+    let answer = matched(state, method, url, &path, body)?;
+    match state.writes.answers {
+        Some((status, text)) if *method != Method::GET => Some(reply(status, text.to_owned())),
+        _ => Some(answer),
+    }
+}
+
+fn matched(state: &mut State, method: &Method, url: &Url, path: &[&str], body: Value) -> Option<Answer> {
+    Some(match (method.as_str(), path) {
         ("GET", ["api", "indicators"]) => indicators(state, url),
         ("POST", ["api", "indicators"]) => add(state, &body),
         ("POST", ["api", "indicators", "import"]) => import(state, &body),
@@ -72,6 +86,10 @@ fn refused(state: &mut State) -> Option<Answer> {
             "Missing application roles. API required roles: x.ReadWrite.All, application roles: x.Read.All.";
         return Some(refusal(StatusCode::FORBIDDEN, "Forbidden", message));
     }
+    if let Some(left) = state.writes.taken_first.checked_sub(1) {
+        state.writes.taken_first = left;
+        return None;
+    }
     state.writes.put_off = state.writes.put_off.checked_sub(1)?;
     let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "slow down");
     answer.headers_mut().insert("retry-after", state.writes.wait.to_string().parse().unwrap());
@@ -91,17 +109,26 @@ fn patch(state: &mut State, kind: &str, id: &str, body: &Value) -> Answer {
     if let Err(message) = check(kind, state.updated == "lastUpdateDateTime", members) {
         return refusal(StatusCode::BAD_REQUEST, "InvalidInput", &message);
     }
+    if state.writes.meanwhile.as_deref() == Some(id) {
+        change(state, id, Map::from_iter([("severity".to_owned(), "high".into())]));
+    }
     change(state, id, members.clone());
     reply(StatusCode::OK, shown(state, id, &state.records[id]).to_string())
+}
+
+/// The comments of an object, where there are any.
+pub fn comments(state: &State, id: &str) -> Option<Value> {
+    let of_it = state.writes.comments.iter().filter(|(of, _)| of == id);
+    let comments: Vec<Value> = of_it.map(|(_, text)| json!({ "comment": text })).collect();
+    (!comments.is_empty()).then(|| comments.into())
 }
 
 /// Its time of change is later than all others.
 fn change(state: &mut State, id: &str, members: Map<String, Value>) {
     let latest = state.records.values().map(|record| record.updated).max().unwrap_or_default();
-    let n = state.records.values().map(|record| record.n).max().unwrap_or_default() + 1;
     let now = ago(std::time::Duration::ZERO).max(latest + 1);
     let record = state.records.get_mut(id).unwrap();
-    (record.updated, record.n) = (now, n);
+    record.updated = now;
     record.changed.extend(members);
 }
 
@@ -131,9 +158,7 @@ fn comment(state: &mut State, _kind: &str, id: &str, body: &Value) -> Answer {
     let comment = body["comment"].as_str().unwrap().to_owned();
     state.writes.comments.push((id.to_owned(), comment));
     change(state, id, Map::new());
-    let of_it = state.writes.comments.iter().filter(|(of, _)| of == id);
-    let value: Vec<Value> = of_it.map(|(_, text)| json!({ "comment": text })).collect();
-    reply(StatusCode::OK, json!({ "@odata.context": "x", "value": value }).to_string())
+    reply(StatusCode::OK, json!({ "@odata.context": "x", "value": comments(state, id) }).to_string())
 }
 
 /// The members and words that the documents name.

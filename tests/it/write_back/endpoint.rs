@@ -1,68 +1,16 @@
 //! The door for SIEMs lets in whom it should, changes what it is told, and writes down every request.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::fs;
+use std::net::TcpStream;
 
-use cefgate::certs::Development;
 use http::StatusCode;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::defender::{Defender, ago};
-use crate::harness::login::SECRET;
-use crate::harness::{owner_only, port, signal, until};
-
-#[test]
-fn a_change_goes_in_and_comes_back_marked_as_an_own_one() {
-    let door = Door::opened("own_updates = 'tag'", "");
-    door.arrives("17", |record| record["status"] == "new" && record["cefgateOwnUpdate"].is_null());
-    let (status, answer) =
-        door.patch("/v1/alerts/17", &json!({ "status": "resolved", "assign": "erin@corp.example" }));
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    assert_eq!(answer["changed"], json!(["status", "assign"]));
-    door.arrives("17", |record| record["status"] == "resolved" && record["cefgateOwnUpdate"] == true);
-    // A comment changes the time once more.
-    let (status, answer) = door.patch("/v1/alerts/18", &json!({ "comment": "see case 7" }));
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    door.arrives("18", |record| record["n"].as_u64() > Some(3) && record["cefgateOwnUpdate"] == true);
-    // Another's change is another's.
-    door.defender.state().put("17", ago(std::time::Duration::ZERO), 99, false);
-    door.arrives("17", |record| record["n"] == 99 && record["cefgateOwnUpdate"].is_null());
-    // A command beside the gateway writes to the same memory.
-    let done = door.command(&["alert", "update", "19", "--status", "inProgress"]);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    door.arrives("19", |record| record["status"] == "inProgress" && record["cefgateOwnUpdate"] == true);
-}
-
-#[test]
-fn a_change_at_each_service_comes_back_through_its_source() {
-    for (resource, updated, path, settings, status) in [
-        ("graph_alerts", "lastUpdateDateTime", "/v1/alerts/17", "", "resolved"),
-        ("mde_alerts", "lastUpdateTime", "/v1/alerts/17", "alert_api = 'mde'", "Resolved"),
-        ("graph_incidents", "lastUpdateDateTime", "/v1/incidents/17", "", "resolved"),
-        ("xdr_incidents", "lastUpdateTime", "/v1/incidents/17", "incident_api = 'xdr'", "Resolved"),
-    ] {
-        let door = Door::of(resource, updated, "own_updates = 'tag'", settings);
-        door.arrives("17", |record| record["status"] != status && record["cefgateOwnUpdate"].is_null());
-        let (answered, answer) = door.patch(path, &json!({ "status": "resolved", "comment": "done" }));
-        assert_eq!(answered, StatusCode::OK, "{resource}: {answer}");
-        door.arrives("17", |record| record["status"] == status && record["cefgateOwnUpdate"] == true);
-    }
-}
-
-#[test]
-fn an_own_change_that_is_to_be_left_out_does_not_arrive_and_everything_else_does() {
-    let door = Door::opened("own_updates = 'suppress'", "");
-    door.arrives("17", |record| record["status"] == "new");
-    let (status, answer) = door.patch("/v1/alerts/17", &json!({ "status": "resolved" }));
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    door.defender.state().put("20", ago(std::time::Duration::ZERO) + 10_000_000, 100, false);
-    door.arrives("20", |_| true);
-    assert!(!door.records().iter().any(|record| record["status"] == "resolved"));
-}
+use super::door::{Door, TOKEN, client};
+use crate::harness::defender::Defender;
+use crate::harness::{signal, until};
 
 #[test]
 fn every_refusal_has_its_status_and_says_why() {
@@ -117,12 +65,96 @@ fn every_refusal_has_its_status_and_says_why() {
         (status, &answer["error"]["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("too_many_requests"))
     );
+    // Each has its line, with what was asked for as far as it was understood.
     let log = door.log();
-    for expected in
-        ["id=\"nobody\"", "status=404", "status=409", "status=413", "change=\"status=\\\"resolved\\\"\""]
-    {
-        assert!(log.contains(expected), "{expected}: {log}");
+    let refused: Vec<&str> = log.lines().filter(|line| line.contains("write_back who=")).collect();
+    assert_eq!(refused.len(), 17, "{log}");
+    for parts in [
+        &[
+            "id=\"17\"",
+            "tenant=\"corp\"",
+            "api=\"graph\"",
+            "status=400",
+            "failure=\"`status`: `resolvd` is not",
+        ][..],
+        &["tenant=\"lab\"", "api=\"graph\"", "change=\"status=\\\"new\\\"\"", "`lab` is not one of `corp`"],
+        &["tenant=\"corp\"", "api=\"xdr\"", "`api`: `xdr` is not one of"],
+        &["id=\"nobody\"", "status=404", "knows no such incident"],
+        &["id=\"19\"", "status=409", "change=\"status=\\\"resolved\\\"\"", "by somebody else"],
+        &["id=\"a b\"", "status=400", "is not an id"],
+        &["object=\"\"", "status=404", "`/v1/alerts/{id}`"],
+        &["status=413", "longer than 1000 bytes"],
+        &["id=\"17\"", "status=405", "changed with PATCH"],
+        &["id=\"17\"", "status=503", "too many requests"],
+    ] {
+        let is_there = refused.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(is_there, "{parts:?}: {log}");
     }
+}
+
+#[test]
+fn while_the_service_asks_to_wait_everybody_is_told_so_at_once() {
+    let door = Door::opened("", "");
+    door.defender.state().writes.put_off = 1;
+    door.defender.state().writes.wait = 600;
+    for _ in 0..3 {
+        let (status, answer) = door.patch("/v1/alerts/17", &json!({ "status": "resolved" }));
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+        assert_eq!(answer["error"]["code"], "too_many_requests");
+    }
+    assert_eq!(door.defender.state().writes.requests.len(), 1);
+}
+
+#[test]
+fn what_takes_too_long_is_said_to_be_sent_or_not() {
+    let door = Door::opened("", "timeout = '1s'");
+    door.defender.state().held = Some("/alerts_v2/17");
+    let (status, answer) = door.patch("/v1/alerts/17", &json!({ "status": "resolved" }));
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::GATEWAY_TIMEOUT, &json!("no_answer")));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!(message, "it took too long; whether the change was made is not known");
+    let defender = Defender::started("lastUpdateDateTime");
+    defender.state().held = Some("/oauth2/v2.0/token");
+    let door = Door::before(defender, "graph_alerts", "", "timeout = '1s'");
+    let (status, answer) = door.patch("/v1/alerts/17", &json!({ "status": "resolved" }));
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer["error"]["message"], "it took too long; nothing was sent");
+}
+
+#[test]
+fn a_change_in_hand_at_the_end_of_the_program_is_answered_and_written_down() {
+    let door = Door::opened("", "");
+    door.defender.state().held = Some("/alerts_v2/17");
+    let (status, answer) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| door.patch("/v1/alerts/17", &json!({ "status": "resolved" })));
+        until("the change is on its way", || (door.defender.state().n_held > 0).then_some(()));
+        signal("TERM", door.child.id());
+        asked.join().unwrap()
+    });
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{answer}");
+    let lines = door.log();
+    let expected = "this program ends; whether the change was made is not known";
+    assert!(lines.lines().any(|line| line.contains("id=\"17\"") && line.contains(expected)), "{lines}");
+}
+
+#[test]
+fn connections_are_short_and_nobody_takes_the_places_of_all() {
+    let door = Door::opened("", "");
+    let answer = client(&door, None).patch(door.url("/v1/alerts/17")).body("{}");
+    let answer = door.runtime.block_on(answer.send()).unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.headers()["connection"], "close");
+    let idle: Vec<TcpStream> =
+        (0..16).map(|_| TcpStream::connect(("127.0.0.1", door.port)).unwrap()).collect();
+    let one_more = || {
+        let request = client(&door, None).patch(door.url("/v1/alerts/17")).body("{}");
+        door.runtime.block_on(request.send()).map(|answer| answer.status())
+    };
+    until("all places are taken", || one_more().is_err().then_some(()));
+    assert!(one_more().is_err());
+    assert_eq!(door.log().matches("turned away: too many connections").count(), 1, "{}", door.log());
+    drop(idle);
+    until("they are free again", || one_more().ok());
 }
 
 #[test]
@@ -221,150 +253,3 @@ fn a_check_tells_of_the_door_and_of_the_permission_that_it_lacks() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
-
-/// A gateway with its door open, a service behind it, and the records it sends in a file.
-struct Door {
-    defender: Defender,
-    directory: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
-    port: u16,
-    child: Child,
-}
-
-impl Door {
-    /// `DIR` in the settings stands for its folder.
-    fn opened(source: &str, settings: &str) -> Self {
-        Self::of("graph_alerts", "lastUpdateDateTime", source, settings)
-    }
-
-    fn of(resource: &str, updated: &'static str, source: &str, settings: &str) -> Self {
-        let defender = Defender::started(updated);
-        for (id, n) in [("17", 1), ("18", 2), ("19", 3)] {
-            defender.state().put(id, ago(std::time::Duration::from_hours(1)), n, false);
-        }
-        let directory = tempfile::tempdir().unwrap();
-        Development::new(&[]).unwrap().write(&directory.path().join("certs")).unwrap();
-        fs::write(directory.path().join("token"), TOKEN).unwrap();
-        owner_only(&directory.path().join("token"));
-        let port = port();
-        let text = format!(
-            "[spool]\ndirectory = 'DIR/spool'\n\
-             [source.alerts.defender_api]\ntenant = 'corp'\nresource = '{resource}'\npoll = '20ms'\n{source}\n\
-             [destination.look]\nformat = 'json'\nframing = 'lf'\nheader = 'none'\nfile.path = 'DIR/out'\n\
-             [write_back]\nlisten = '127.0.0.1:{port}'\ncert = 'DIR/certs/server.pem'\nkey = 'DIR/certs/server.key'\n\
-             tenants = ['corp']\n{settings}\n[write_back.tokens]\nesm = {{ file = 'DIR/token' }}\n{}",
-            defender.tenant(
-                "graph_limits = ['100000/1s']\nmde_limits = ['100000/1s']\nxdr_limits = ['100000/1s']"
-            )
-        );
-        let text = text.replace("DIR", directory.path().to_str().unwrap());
-        fs::write(directory.path().join("cefgate.toml"), text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cefgate"));
-        command.arg("run").arg("--config").arg(directory.path().join("cefgate.toml")).env_clear();
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let door = Self { defender, directory, runtime, port, child };
-        until("the door is open", || door.log().contains("changes for Defender are taken in").then_some(()));
-        door
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.port)
-    }
-
-    fn patch(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        self.send(reqwest::Method::PATCH, path, Some(TOKEN), &body.to_string())
-    }
-
-    fn send(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        token: Option<&str>,
-        body: &str,
-    ) -> (StatusCode, Value) {
-        let mut request = client(self, None).request(method, self.url(path)).body(body.to_owned());
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        self.answer(request)
-    }
-
-    fn ask(
-        &self,
-        with: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
-    ) -> (StatusCode, Value) {
-        self.answer(with(client(self, None).patch(self.url("/v1/alerts/17")).bearer_auth(TOKEN)))
-    }
-
-    fn answer(&self, request: reqwest::RequestBuilder) -> (StatusCode, Value) {
-        self.runtime.block_on(async {
-            let answer = request.send().await.unwrap();
-            let status = answer.status();
-            let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(answer.headers().contains_key("retry-after"), waits, "{status}");
-            (status, answer.json().await.unwrap())
-        })
-    }
-
-    fn command(&self, arguments: &[&str]) -> std::process::Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cefgate"));
-        command.args(arguments).arg("--config").arg(self.path("cefgate.toml")).env_clear().output().unwrap()
-    }
-
-    /// The records that were sent, as far as they are whole.
-    fn records(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("out")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn arrives(&self, id: &str, is: impl Fn(&Value) -> bool) {
-        until("the record arrives", || {
-            self.records().iter().any(|record| record["id"] == id && is(record)).then_some(())
-        });
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap()
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        signal("TERM", self.child.id());
-        let status = self.child.wait().unwrap();
-        let log = self.log();
-        if std::thread::panicking() {
-            eprintln!("the gateway's log:\n{log}");
-            return;
-        }
-        assert!(status.success(), "{status}: {log}");
-        for secret in [TOKEN, SECRET, "token-1", "between us"] {
-            assert!(!log.contains(secret), "a secret in the log: {log}");
-        }
-    }
-}
-
-fn client(
-    door: &Door,
-    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-) -> reqwest::Client {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(door.path("certs/ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = tls.with_root_certificates(roots);
-    let tls = match own {
-        Some((chain, key)) => tls.with_client_auth_cert(chain, key).unwrap(),
-        None => tls.with_no_client_auth(),
-    };
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
-}
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef-esm";
