@@ -41,6 +41,19 @@ impl Client {
         findings
     }
 
+    /// The same, and what a first question finds, which is asked if nothing is in its way.
+    pub async fn look_and(
+        &self,
+        permissions: &[&str],
+        question: impl Future<Output = Result<String, ApiError>>,
+    ) -> Vec<Finding> {
+        let mut findings = self.look(permissions).await;
+        if !findings.iter().any(|finding| matches!(finding, Finding::Bad(_))) {
+            findings.push(Finding::of(question.await, |error| telemetry::chain(error)));
+        }
+        findings
+    }
+
     /// Compares clocks: signed statements and times of records need them to agree.
     async fn look_at_clock(&self) -> Finding {
         let before = Timestamp::now();

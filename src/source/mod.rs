@@ -22,6 +22,7 @@ mod walk;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::{Tenants, TenantsError};
@@ -144,4 +145,9 @@ pub enum SourceError {
     /// The system gave no thread to read standard input with.
     #[error("start a thread for standard input")]
     Thread(#[source] io::Error),
+}
+
+/// A panic of a task goes on in the one that waited for it.
+fn resume<T>(error: JoinError) -> T {
+    std::panic::resume_unwind(error.into_panic())
 }

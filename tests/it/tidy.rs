@@ -15,7 +15,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (7, &["defender"]),
     (8, &["drift", "listener", "pipeline", "sink", "source", "write_back"]),
     (9, &["deliver", "replay"]),
-    (10, &["admin", "config"]),
+    (10, &["config"]),
     (11, &["gateway"]),
     (12, &["cli", "main"]),
 ];

@@ -20,7 +20,6 @@ use crate::azure::{Service, Tenants};
 use crate::defender::Client;
 use crate::finding::Finding;
 use crate::spool::Intake;
-use crate::telemetry;
 
 /// Asks again and again until told to stop.
 ///
@@ -56,20 +55,19 @@ pub async fn look(config: &Config, tenants: &Tenants) -> Vec<Finding> {
         Ok(client) => client,
         Err(error) => return vec![Finding::Bad(error.to_string())],
     };
-    let mut findings = client.look(PERMISSIONS).await;
-    if findings.iter().any(|finding| matches!(finding, Finding::Bad(_))) {
-        return findings;
-    }
     let now = Ticks::now();
     let query = config.asks().between(&config.time_column, now.before(config.lookback.0), now);
     // A statement may end in a semicolon, behind which nothing can be taken.
-    let rows = client.rows(&format!("{}\n| take 1", query.trim_end().trim_end_matches(';'))).await;
-    let found = rows.map(|rows| match rows.len() {
-        0 => format!("the query is answered, with no row of {}", crate::duration::text(config.lookback.0)),
-        _ => "the query is answered with a row".to_owned(),
-    });
-    findings.push(Finding::of(found, |error| telemetry::chain(error)));
-    findings
+    let query = format!("{}\n| take 1", query.trim_end().trim_end_matches(';'));
+    let question = async {
+        Ok(match client.rows(&query).await?.len() {
+            0 => {
+                format!("the query is answered, with no row of {}", crate::duration::text(config.lookback.0))
+            }
+            _ => "the query is answered with a row".to_owned(),
+        })
+    };
+    client.look_and(PERMISSIONS, question).await
 }
 
 /// Each lets an application ask.

@@ -30,6 +30,7 @@ use crate::azure::Tenants;
 use crate::azure::storage::{Account, StorageError};
 use crate::backoff::Backoff;
 use crate::finding::Finding;
+use crate::source::resume;
 use crate::spool::{Intake, SpoolError};
 use crate::telemetry;
 
@@ -91,7 +92,7 @@ pub async fn run(
                 () = stop.cancelled() => return finish(tasks).await,
                 () = &mut rest => break,
                 Some(ended) = tasks.join_next() => {
-                    let name = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                    let name = ended.unwrap_or_else(resume)?;
                     followed.remove(&name);
                 }
             }
@@ -154,7 +155,7 @@ fn told(intake: &Intake, config: &Config, names: &[String]) {
 /// What was being stored is stored.
 async fn finish(mut tasks: JoinSet<Result<String, SpoolError>>) -> Result<(), SourceError> {
     while let Some(ended) = tasks.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        ended.unwrap_or_else(resume)?;
     }
     Ok(())
 }

@@ -21,7 +21,6 @@ use crate::azure::Tenants;
 use crate::defender::Client;
 use crate::finding::Finding;
 use crate::spool::Intake;
-use crate::telemetry;
 
 /// Asks again and again until told to stop.
 ///
@@ -59,17 +58,14 @@ pub async fn look(config: &Config, tenants: &Tenants) -> Vec<Finding> {
         Ok(client) => client,
         Err(error) => return vec![Finding::Bad(error.to_string())],
     };
-    let mut findings = client.look(row.permissions).await;
-    if findings.iter().any(|finding| matches!(finding, Finding::Bad(_))) {
-        return findings;
-    }
     let since = Ticks::now().before(config.lookback).text();
     let query = [("$filter", format!("{} ge {since}", row.updated)), ("$top", "1".to_owned())];
-    let page = async { client.page(&client.url(row.path, &query)?).await };
-    let found = page.await.map(|page| match page.records.first() {
-        Some(_) => format!("a {} was fetched", row.table),
-        None => format!("no {} has changed in {}", row.table, crate::duration::text(config.lookback)),
-    });
-    findings.push(Finding::of(found, |error| telemetry::chain(error)));
-    findings
+    let question = async {
+        let page = client.page(&client.url(row.path, &query)?).await?;
+        Ok(match page.records.first() {
+            Some(_) => format!("a {} was fetched", row.table),
+            None => format!("no {} has changed in {}", row.table, crate::duration::text(config.lookback)),
+        })
+    };
+    client.look_and(row.permissions, question).await
 }

@@ -16,6 +16,7 @@ use super::config::Config;
 use super::link::{Link, LinkError, Namespace};
 use crate::backoff::Backoff;
 use crate::mapping::schema::Schema;
+use crate::source::resume;
 use crate::source::shared::Sharing;
 use crate::spool::{Intake, SpoolError};
 use crate::telemetry;
@@ -72,13 +73,13 @@ pub async fn follow(
                 () = &mut waiting => break,
                 () = stop.cancelled() => break,
                 Some(ended) = followed.join_next() => {
-                    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                    ended.unwrap_or_else(resume)?;
                 }
             }
         }
     }
     while let Some(ended) = followed.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        ended.unwrap_or_else(resume)?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ use super::shared::{self, Sharing};
 use crate::azure::Tenants;
 use crate::backoff::Backoff;
 use crate::finding::Finding;
+use crate::source::resume;
 use crate::spool::{Intake, SpoolError};
 use crate::telemetry;
 
@@ -66,7 +67,7 @@ pub async fn run(
         }
     }
     while let Some(ended) = tasks.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        ended.unwrap_or_else(resume)?;
     }
     Ok(())
 }
@@ -146,12 +147,12 @@ async fn follow_all(
             () = stop.cancelled() => {}
             Ok(()) = ids.changed() => {}
             Some(ended) = tasks.join_next() => {
-                ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                ended.unwrap_or_else(resume)?;
             }
         }
     }
     while let Some(ended) = tasks.join_next().await {
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        ended.unwrap_or_else(resume)?;
     }
     Ok(())
 }

@@ -11,13 +11,14 @@ mod stdin;
 mod tail;
 
 use metrics::gauge;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{BatchSize, Config, PathPattern, RecordLimit, TableName};
 use self::files::{Files, Step};
 use super::SourceError;
 use super::in_flight::InFlight;
+use crate::source::resume;
 use crate::spool::Intake;
 use crate::telemetry;
 
@@ -70,11 +71,6 @@ pub async fn run(config: Config, intake: Intake, stop: CancellationToken) -> Res
             return Ok(());
         }
     }
-}
-
-/// A panic of the reading thread goes on in the task that waited for it.
-fn resume<T>(error: JoinError) -> T {
-    std::panic::resume_unwind(error.into_panic())
 }
 
 /// For a gauge: exact up to 2^53.

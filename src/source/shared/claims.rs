@@ -20,6 +20,7 @@ use super::store::{Ownership, Store};
 use super::{Sharing, Work};
 use crate::azure::storage::{StorageError, Version};
 use crate::backoff::Backoff;
+use crate::source::resume;
 use crate::spool::SpoolError;
 use crate::telemetry;
 
@@ -73,7 +74,7 @@ pub async fn run<W: Work>(
                 () = &mut rest => break,
                 () = look.notified() => break,
                 Some(ended) = claims.tasks.join_next() => {
-                    claims.ended(ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))).await?;
+                    claims.ended(ended.unwrap_or_else(resume)).await?;
                 }
                 Ok(()) = ids.changed() => {
                     claims.ended.clear();
@@ -210,7 +211,7 @@ impl<W: Work> Claims<W> {
     async fn end(&mut self) -> Result<(), SpoolError> {
         let mut ended = Vec::new();
         while let Some(task) = self.tasks.join_next().await {
-            let (id, result) = task.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+            let (id, result) = task.unwrap_or_else(resume);
             result?;
             ended.push(id);
         }
