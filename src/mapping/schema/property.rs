@@ -81,8 +81,10 @@ impl<'s> Walk<'s> {
             let mut place = above.to_vec();
             place.push(Segment { name: name.clone(), alias: column.alias.clone(), of: None });
             match self.schema.of(&column.kind) {
-                Some(of) if of.discriminator.is_some() && above.is_empty() => {
+                Some(of) if of.discriminator.is_some() && !self.types.contains(&column.kind.as_str()) => {
+                    self.types.push(&column.kind);
                     self.kinds(&column.kind, of, &place);
+                    self.types.pop();
                 }
                 Some(of) if self.is_followed(&column.kind, of) => {
                     self.types.push(&column.kind);
@@ -111,7 +113,7 @@ impl<'s> Walk<'s> {
     }
 
     fn is_followed(&self, kind: &str, of: &Type) -> bool {
-        of.of.is_none() && of.discriminator.is_none() && !self.types.contains(&kind)
+        of.discriminator.is_none() && !self.types.contains(&kind)
     }
 }
 
