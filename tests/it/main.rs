@@ -29,6 +29,7 @@ mod records;
 mod replay;
 mod rest_bodies;
 mod restart;
+mod retirements;
 mod scale_out;
 mod site_patch;
 mod tidy;
