@@ -4,6 +4,7 @@
 mod advanced_hunting;
 mod allocation;
 mod blob_storage;
+mod catalogue;
 mod check_online;
 mod cli;
 mod config;
