@@ -17,6 +17,7 @@ mod event_hubs;
 mod golden;
 mod harness;
 mod manual;
+mod map_commands;
 mod mapping;
 mod mapping_faults;
 mod metrics;
