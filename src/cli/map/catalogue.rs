@@ -106,10 +106,8 @@ fn qradar(entries: &[Entry]) -> String {
     for (entry, category) in once_each(entries) {
         let plain = |text: &str| text.replace([',', '"', '\n'], " ");
         let shared = entries.iter().any(|other| other.name == entry.name && other.class_id != entry.class_id);
-        let name = match entry.class_id.split_once(':') {
-            Some((_, kind)) if shared => format!("{}: {kind}", entry.name),
-            _ => entry.name.clone(),
-        };
+        // Two events of one name could not be told apart.
+        let name = if shared { format!("{}: {}", entry.name, entry.class_id) } else { entry.name.clone() };
         let severity = entry.severity.unwrap_or(UNSAID);
         let _ = writeln!(
             text,
@@ -127,13 +125,21 @@ fn qradar(entries: &[Entry]) -> String {
 fn once_each(entries: &[Entry]) -> Vec<(&Entry, &Category)> {
     let mut found: Vec<(&Entry, _)> = Vec::new();
     for entry in entries {
-        if let Some(category) = category(&entry.class_id)
+        if let Some(category) = category_of(entry)
             && !found.iter().any(|(known, _)| known.class_id == entry.class_id)
         {
             found.push((entry, category));
         }
     }
     found
+}
+
+/// In LEEF the event id of an alert begins with what detected it, and receivers sort by what follows.
+fn category_of(entry: &Entry) -> Option<&'static Category> {
+    category(&entry.class_id).or_else(|| {
+        let (_, kind) = entry.class_id.split_once(':').filter(|_| entry.table.ends_with(".alert"))?;
+        category(&format!("Alert:{kind}"))
+    })
 }
 
 fn line<const N: usize>(text: &mut String, cells: [&str; N]) {

@@ -179,7 +179,7 @@ fn json_of(one: &Explained, sources: &Sources) -> Value {
             "label": field.label.as_ref().map(|(_, label)| label),
             "from": written(&field.span, sources),
             "at": place(&field.span, sources),
-            "alternative": field.alternative + 1,
+            "alternative": field.value.as_ref().map(|_| field.alternative + 1),
             "note": field.note,
             "not": losers,
         })
