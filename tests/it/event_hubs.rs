@@ -85,6 +85,39 @@ fn no_event_is_lost_whatever_breaks_and_the_gateway_killed_at_random() {
 }
 
 #[test]
+fn a_hub_that_hangs_without_a_word_is_left_and_read_on_when_it_answers_again() {
+    let World { mut hubs, mut siem, mut gateway } = World::new("", "");
+    append_to_all(&mut hubs, 0, 500);
+    gateway.start();
+    until("the first events arrive", || (siem.received.read().n_distinct() == 2_000).then_some(()));
+    let n_attached = hubs.n_told("attach");
+    // Appended while it stands still: it reads its commands once it goes on.
+    hubs.signal("STOP");
+    append_to_all(&mut hubs, 500, 500);
+    gateway.until_logged("event hub", 0);
+    hubs.signal("CONT");
+    until("the later events arrive", || (siem.received.read().n_distinct() == 4_000).then_some(()));
+    gateway.terminate();
+    assert!(hubs.n_told("attach") >= n_attached + 4, "the silence ends all four connections");
+    let received = siem.received.read();
+    assert!(STREAMS.iter().all(|stream| received.has_all(stream, 1_000)));
+    assert_eq!((received.n_duplicates, received.n_late), (0, 0));
+}
+
+#[test]
+fn a_record_of_a_category_that_nobody_knows_goes_out_under_its_own_name() {
+    let World { mut hubs, mut siem, mut gateway } = World::opened(|hubs| hubs.source(""));
+    let row = r#"{"category":"AdvancedHunting-TableOfTomorrow","properties":{"Anything":1}}"#;
+    hubs.append_body(0, format!(r#"{{"records":[{row}]}}"#).as_bytes());
+    gateway.start();
+    until("it arrives", || (siem.received.read().n_messages == 1).then_some(()));
+    gateway.terminate();
+    // It has no number, which is all that the receiver finds at fault.
+    let event = &siem.received.faults[0];
+    assert!(event.contains("|TableOfTomorrow|Table Of Tomorrow|") && event.contains("Anything"), "{event}");
+}
+
+#[test]
 fn a_refused_link_is_asked_for_again_at_once() {
     let World { mut hubs, mut siem, mut gateway } = World::new("", "");
     hubs.command("busy 8");

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod content;
 mod credentials;
+mod dedupe;
 mod defender_api;
 mod delivery;
 mod encode;

@@ -97,6 +97,11 @@ impl EventHubs {
         owner_only(&self.key_file());
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        super::signal(name, self.child.id());
+    }
+
     /// Gives it a command; see the head of the program.
     pub fn command(&mut self, line: &str) {
         writeln!(self.commands, "{line}").unwrap();
