@@ -124,9 +124,13 @@ impl Client {
         };
         match self.ask(request).await? {
             (_, StatusCode::PARTIAL_CONTENT) => Err(ApiError::Partial),
-            (body, _) if body.is_empty() => Ok(Value::Null),
+            (body, status)
+                if body.is_empty() && (status == StatusCode::NO_CONTENT || method == Method::POST) =>
+            {
+                Ok(Value::Null)
+            }
             (body, _) => match serde_json::from_slice(&body) {
-                Ok(object @ Value::Object(_)) => Ok(object),
+                Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object.into()),
                 _ => Err(ApiError::strange(&body)),
             },
         }

@@ -105,7 +105,13 @@ impl Failure {
                         format!("the {object} was changed by somebody else at the same time: {said}"),
                         "look at it, and send the change again".to_owned(),
                     ),
-                    _ => (Kind::NoAnswer, format!("{name} has failed: {said}"), "send it again later".to_owned()),
+                    503 if error.retry_after().is_some() => (
+                        Kind::TooManyRequests,
+                        format!("{name} asks to wait: {said}"),
+                        "send it again later".to_owned(),
+                    ),
+                    // A proxy that has waited in vain says so in the same words.
+                    _ => (Kind::NoAnswer, format!("{name} has failed: {said}"), NOT_KNOWN.to_owned()),
                 }
             }
             ApiError::Unauthorized => (
@@ -115,11 +121,7 @@ impl Failure {
             ),
             ApiError::Address => (Kind::NoAnswer, format!("{name}: {error}"), String::new()),
             // Something else has answered, or not all of an answer came.
-            error => (
-                Kind::NoAnswer,
-                format!("{name}: {error}"),
-                "whether the change was made is not known: look at it before sending it again".to_owned(),
-            ),
+            error => (Kind::NoAnswer, format!("{name}: {error}"), NOT_KNOWN.to_owned()),
         };
         Self { kind, cause, fix, retry_after: error.retry_after() }
     }
@@ -142,6 +144,8 @@ impl Failure {
         self
     }
 }
+
+const NOT_KNOWN: &str = "whether the change was made is not known: look at it before sending it again";
 
 fn said(status: u16, code: &str, message: &str) -> String {
     let words: Vec<&str> = [code, message].into_iter().filter(|word| !word.is_empty()).collect();

@@ -3,13 +3,18 @@
 
 use serde_json::{Map, Value};
 
-use super::change::Checked;
 use super::words::Row;
 
-/// Whether `after` is `before` with the change made, and nothing else. What the service writes in consequence does not
-/// count.
+/// Whether `after` is `before` with these members set and the comment added, and nothing else. What the service writes in
+/// consequence does not count.
 #[must_use]
-pub fn is_only(change: &Checked, row: &Row, before: &Value, after: &Value) -> bool {
+pub fn is_only(
+    members: &Map<String, Value>,
+    comment: Option<&str>,
+    row: &Row,
+    before: &Value,
+    after: &Value,
+) -> bool {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return false };
     let time = |state: &Map<String, Value>| state.get(row.updated).filter(|time| time.is_string()).cloned();
     if time(before).is_none() || time(after).is_none() || time(before) == time(after) {
@@ -18,13 +23,16 @@ pub fn is_only(change: &Checked, row: &Row, before: &Value, after: &Value) -> bo
     let is_expected = |member: &str| {
         member.starts_with('@')
             || member == row.updated
-            || change.members.contains_key(member)
+            || member == "comment" && comment.is_some()
             || CONSEQUENCES.contains(&member)
     };
-    let members = before.keys().chain(after.keys()).filter(|member| !is_expected(member));
-    members.into_iter().all(|member| {
+    before.keys().chain(after.keys()).filter(|member| !is_expected(member)).all(|member| {
         let (before, after) = (before.get(member), after.get(member));
-        before == after || member == "comments" && is_one_more(before, after, change.comment())
+        match members.get(member) {
+            // What stands there instead is somebody else's, from just after it.
+            Some(set) => after == Some(set),
+            None => before == after || member == "comments" && is_one_more(before, after, comment),
+        }
     })
 }
 
@@ -52,6 +60,8 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let change = Change { status: text("resolved"), comment: text("done"), ..Change::default() };
         let change = change.checked(row, false).unwrap();
+        let is_only =
+            |before: &Value, after: &Value| is_only(&change.members, change.comment(), row, before, after);
         let note = |text: &str| json!({ "comment": text, "createdDateTime": "2026-03-04T09:12:41Z" });
         let state = |time: &str, status: &str, severity: &str, comments: &[&str]| {
             let comments: Vec<Value> = comments.iter().map(|text| note(text)).collect();
@@ -63,18 +73,19 @@ mod tests {
             (state("2", "resolved", "high", &["a", "done"]), true),
             (state("1", "resolved", "high", &["a"]), false),
             (state("2", "resolved", "low", &["a"]), false),
+            (state("2", "inProgress", "high", &["a", "done"]), false),
             (state("2", "resolved", "high", &["a", "b"]), false),
             (state("2", "resolved", "high", &["a", "b", "done"]), false),
             (state("2", "resolved", "high", &[]), false),
             (json!({ "lastUpdateDateTime": "2", "status": "resolved", "severity": "high" }), false),
             (Value::Null, false),
         ] {
-            assert_eq!(is_only(&change, row, &before, &after), expected, "{after}");
+            assert_eq!(is_only(&before, &after), expected, "{after}");
         }
         let mut after = state("2", "resolved", "high", &["a"]);
         after["resolvedDateTime"] = "2".into();
-        assert!(is_only(&change, row, &before, &after));
+        assert!(is_only(&before, &after));
         after["tags"] = json!(["vip"]);
-        assert!(!is_only(&change, row, &before, &after));
+        assert!(!is_only(&before, &after));
     }
 }

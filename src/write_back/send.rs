@@ -101,7 +101,7 @@ impl Writer {
             let answer = self.patiently(|| self.client.object(Method::PATCH, &url, &body)).await;
             let answer = answer.map_err(|error| self.failure(&error))?;
             done.updated = self.updated(&answer);
-            state = self.follow(id, &url, state, answer, change).await;
+            state = self.follow(id, &url, state, answer, &change.members, change.comment()).await;
         }
         if let Some(comment) = &change.posted {
             let made = if change.members.is_empty() { "" } else { "all but the comment was changed" };
@@ -109,7 +109,7 @@ impl Writer {
                 "" => failure,
                 made => failure.after(made),
             })?;
-            state = self.follow(id, &url, state, answer, change).await;
+            state = self.follow(id, &url, state, answer, &Map::new(), Some(comment)).await;
         }
         done.updated = self.updated(&state).or(done.updated);
         Ok(done)
@@ -117,26 +117,40 @@ impl Writer {
 
     /// The state of an object after a part of a change; it is remembered as an own one if it holds nothing else than the
     /// one before and the change.
-    async fn follow(&self, id: &str, url: &Url, before: Value, answer: Value, change: &Checked) -> Value {
+    async fn follow(
+        &self,
+        id: &str,
+        url: &Url,
+        before: Value,
+        answer: Value,
+        set: &Map<String, Value>,
+        comment: Option<&str>,
+    ) -> Value {
         let Some(members) = before.as_object() else { return Value::Null };
         let is_whole = members.keys().all(|member| answer.get(member).is_some());
         let after = if is_whole { answer } else { self.state(id, url).await };
         match (self.updated(&before), self.updated(&after)) {
-            (Some(prior), Some(updated)) if proof::is_only(change, self.row, &before, &after) => {
+            (Some(prior), Some(updated)) if proof::is_only(set, comment, self.row, &before, &after) => {
                 self.note(id, |own, table, tenant| own.remember(table, tenant, id, &prior, &updated));
             }
-            _ => debug!(id, "somebody else has changed it, too: the change will come back as another's"),
+            _ => {
+                debug!(id, "nobody can tell it from somebody else's: the change will come back as another's")
+            }
         }
         after
     }
 
     /// The state of an object; `Null` when it cannot be had.
     async fn state(&self, id: &str, url: &Url) -> Value {
-        self.client.object(Method::GET, url, &Value::Null).await.unwrap_or_else(|error| {
-            let error = telemetry::chain(&error);
-            warn!(id, error, "a change of it will come back as if it were another's");
-            Value::Null
-        })
+        let asked = self.client.object(Method::GET, url, &Value::Null);
+        // It is not worth more: the change itself waits for it.
+        let error = match tokio::time::timeout(LONGEST_LOOK, asked).await {
+            Ok(Ok(state)) => return state,
+            Ok(Err(error)) => telemetry::chain(&error),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        warn!(id, error, "a change of it will come back as if it were another's");
+        Value::Null
     }
 
     fn updated(&self, state: &Value) -> Option<String> {
@@ -255,6 +269,8 @@ fn is_put_off(error: &ApiError) -> bool {
     }
 }
 
+/// For the state of an object beside a change.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// The documents name no bound; this many ids are sent in one request.
 const MOST_AT_ONCE: usize = 100;
 /// An alert with all its evidence is far below.

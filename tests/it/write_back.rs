@@ -213,6 +213,9 @@ fn an_answer_that_is_not_the_services_is_not_taken_for_its_yes() {
         (page, &remove, "the answer is a web page"),
         ((StatusCode::OK, "[1]"), &update, "other or broken JSON"),
         ((StatusCode::PARTIAL_CONTENT, "{}"), &update, "a part of the service has not answered"),
+        ((StatusCode::OK, ""), &update, "the answer is empty"),
+        ((StatusCode::OK, "{\"error\":\"login\"}"), &update, "other or broken JSON"),
+        ((StatusCode::BAD_GATEWAY, "<html>"), &update, "has failed: status 502"),
         ((StatusCode::OK, "{}"), &add, "other or broken JSON"),
         ((StatusCode::OK, "{}"), &import, "other or broken JSON"),
     ] {

@@ -67,6 +67,16 @@ impl Config {
             let message = "`suppress` needs `updates = \"all\"`: else nobody can tell what of a record was sent; use `tag`";
             found.push((vec!["own_updates".to_owned()], message.to_owned()));
         }
+        let has_more = match self.resource {
+            Resource::GraphIncidents => self.incident_alerts,
+            Resource::MdeAlerts => true,
+            Resource::GraphAlerts | Resource::XdrIncidents => false,
+        };
+        if self.own_updates == Own::Suppress && has_more {
+            let message = "`suppress` is not for records that are sent with more than is changed, alerts or evidence, which \
+                           may be new at the same time; use `tag`";
+            found.push((vec!["own_updates".to_owned()], message.to_owned()));
+        }
         found
     }
 

@@ -106,15 +106,10 @@ impl Taker {
     /// # Errors
     /// The spool failed.
     pub async fn mark(&mut self, change: impl FnOnce(&mut Place), now: Ticks) -> Result<(), SpoolError> {
-        self.failing.clear();
-        let oldest = self.oldest(now);
-        self.kept.mark(change, oldest).await
-    }
-
-    /// What is older may have been forgotten.
-    fn oldest(&self, now: Ticks) -> Ticks {
         let Place { begin, watermark, .. } = self.kept.place();
-        watermark.or(*begin).unwrap_or(now).min(now).before(self.config.memory())
+        self.failing.clear();
+        let oldest = watermark.or(*begin).unwrap_or(now).min(now).before(self.config.memory());
+        self.kept.mark(change, oldest).await
     }
 
     /// Stores what is new of a page, and waits until it is durable. `is_bare` when evidence was not asked for. Returns how
@@ -195,17 +190,15 @@ impl Taker {
         own.knows(self.row.table, &self.config.tenant, id, i128::from(updated.0) * 100).await
     }
 
-    /// Whether a state that came from this one by own changes alone has been taken: only then nothing is lost by leaving
-    /// this one out.
+    /// Whether a state from which this one came by own changes alone is known to have been taken: only then nothing is lost
+    /// by leaving this one out.
     fn is_known_but_for_own(&self, id: &str, updated: Ticks, new: &New) -> bool {
         let Some(own) = &self.own else { return false };
         let updated = i128::from(updated.0) * 100;
         let origins = own.origins(self.row.table, &self.config.tenant, id, updated);
-        let forgotten = self.place().begin.map(|begin| begin..self.oldest(Ticks::now()));
-        origins.filter_map(|at| i64::try_from(at / 100).ok()).map(Ticks).any(|at| {
-            let key = state(id, at);
-            let was_taken = self.place().seen(key).is_some() || new.keys.contains(&key);
-            was_taken || forgotten.as_ref().is_some_and(|forgotten| forgotten.contains(&at))
+        origins.filter_map(|at| i64::try_from(at / 100).ok()).any(|at| {
+            let key = state(id, Ticks(at));
+            self.place().seen(key).is_some() || new.keys.contains(&key)
         })
     }
 

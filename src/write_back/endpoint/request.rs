@@ -73,6 +73,8 @@ impl Office {
     ) -> Answer {
         let mut entry = Entry::default();
         let outcome = tokio::select! {
+            // What is known by now is said, whatever ends at the same time.
+            biased;
             outcome = self.answer(request, certificate.as_ref(), &mut entry) => Ok(outcome),
             () = tokio::time::sleep(self.config.timeout) => Err("it took too long"),
             () = self.broken_off.cancelled() => Err("this program ends"),
@@ -97,7 +99,7 @@ impl Office {
         let place = place(request.uri().path());
         if let Some((object, id)) = &place {
             entry.object = Some(*object);
-            entry.id = Some(answer::shortened(id, MOST_SHOWN));
+            entry.id = Some(answer::shortened(id, MOST_OF_ID));
         }
         self.taken.pass(Instant::now()).map_err(Refusal::too_many)?;
         let (object, id) = place.ok_or_else(|| {
@@ -143,7 +145,11 @@ impl Office {
     /// What a body asks for.
     fn wanted(&self, object: Object, body: &[u8], entry: &mut Entry) -> Result<Wanted<'_>, Failure> {
         let mut members: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|error| Failure::wrong(format!("the body is not a JSON object: {error}")))?;
+            // Without the parser's words, which repeat what was sent.
+            .map_err(|error| {
+                format!("the body is not a JSON object: line {}, column {}", error.line(), error.column())
+            })
+            .map_err(Failure::wrong)?;
         let mut word = |name: &str| match members.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -158,7 +164,7 @@ impl Office {
         let row = row(object, api)?;
         let change: Change = serde_json::from_value(members.into()).map_err(Failure::wrong)?;
         let checked = change.checked(row, false).map_err(Failure::wrong)?;
-        entry.change = Some(described(&checked));
+        entry.change = Some(answer::shortened(&described(&checked), MOST_OF_CHANGE));
         let known = self.config.tenants.contains(&tenant);
         let unknown = || {
             Failure::wrong(format!(
@@ -256,8 +262,10 @@ fn unfinished(why: &str, is_sent: bool) -> Refusal {
 
 /// The name by which a level is set for audit lines: `warn,cefgate::audit=info`.
 const AUDIT: &str = "cefgate::audit";
-/// So much of what a caller has written stands in the log.
+/// So much of what a caller has written stands in the log: of names, of an id, of a change.
 const MOST_SHOWN: usize = 100;
+const MOST_OF_ID: usize = 256;
+const MOST_OF_CHANGE: usize = 1000;
 /// So much is read of a body that is too long, beyond what is taken.
 const MOST_THROWN_AWAY: usize = 1 << 20;
 /// So many requests a minute without a right token are answered as such.
