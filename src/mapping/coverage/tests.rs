@@ -134,7 +134,7 @@ comments = "free text"
     }
     for name in [
         "evidence[deviceEvidence].osBuild",
-        "evidence[kubernetesPodEvidence].podIp",
+        "evidence[kubernetesPodEvidence].podIp.ipAddress",
         "evidence[*].tags",
         "comments.createdDateTime",
     ] {

@@ -108,7 +108,9 @@ impl<'s> Walk<'s> {
             if let Some(last) = place.last_mut() {
                 last.of = Some(kind.to_owned());
             }
+            self.types.push(kind);
             self.columns(&of.columns, &place);
+            self.types.pop();
         }
     }
 
@@ -139,13 +141,13 @@ mod tests {
             "evidence[processEvidence].imageFile.sha256Ac",
             "evidence[userEvidence].userAccount.resourceAccessEvents.ipAddress",
             "evidence[activeDirectoryDomainEvidence].trustedDomains",
-            "evidence[cloudLogonSessionEvidence].account",
+            "evidence[cloudLogonSessionEvidence].account.userAccount.userSid",
             "evidence[kubernetesClusterEvidence].cloudResource",
         ] {
             assert!(alert.iter().any(|known| known == name), "{name}");
         }
         let incident = names("graph.incident");
-        assert!(incident.contains(&"alerts.evidence".to_owned()), "{incident:?}");
+        assert!(incident.contains(&"alerts.evidence[ipEvidence].ipAddress".to_owned()), "{incident:?}");
         let xdr = names("xdr.incident");
         assert!(xdr.contains(&"alerts.devices.osBuild".to_owned()), "{xdr:?}");
         assert!(xdr.contains(&"alerts.entities.registryValue".to_owned()), "{xdr:?}");
