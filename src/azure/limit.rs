@@ -93,34 +93,31 @@ impl Limiter {
         *paused = paused.map_or(Some(until), |before| Some(before.max(until)));
     }
 
-    /// Waits until a request may be made. The permit is dropped when its answer has begun.
-    pub async fn permit(&self) -> Permit {
-        loop {
-            if let Ok(permit) = self.permit_within(FOR_EVER).await {
-                return permit;
-            }
-        }
-    }
-
-    /// The same, if it is not longer than this.
+    /// Waits until a request may be made, but no longer than this where a longest wait is given. The permit is dropped when
+    /// its answer has begun.
     ///
     /// # Errors
-    /// It would be, or was; with the wait that is left as far as it is known. Nothing is taken then.
-    pub async fn permit_within(&self, longest: Duration) -> Result<Permit, Duration> {
-        let deadline = Instant::now() + longest;
+    /// It would take longer, or did; with the wait that is left as far as it is known. Nothing is taken then.
+    pub async fn permit(&self, longest: Option<Duration>) -> Result<Permit, Duration> {
+        let deadline = longest.map(|longest| Instant::now() + longest);
         loop {
             let freed = self.0.freed.notified();
             let now = Instant::now();
-            let look_again = match self.0.take(now) {
+            let free = match self.0.take(now) {
                 Ok(()) => return Ok(Permit(self.0.clone())),
-                Err(Some(at)) if at > deadline => return Err(at - now),
-                Err(Some(at)) => at,
-                Err(None) if now >= deadline => return Err(UNKNOWN_WAIT),
-                Err(None) => deadline,
+                Err(free) => free,
             };
-            tokio::select! {
-                () = tokio::time::sleep_until(look_again) => {}
-                () = freed => {}
+            match (free, deadline) {
+                (Some(at), Some(deadline)) if at > deadline => return Err(at - now),
+                (None, Some(deadline)) if now >= deadline => return Err(UNKNOWN_WAIT),
+                _ => {}
+            }
+            match free.or(deadline) {
+                Some(look_again) => tokio::select! {
+                    () = tokio::time::sleep_until(look_again) => {}
+                    () = freed => {}
+                },
+                None => freed.await,
             }
         }
     }
@@ -173,8 +170,6 @@ impl fmt::Debug for Limiter {
 const MOST_REQUESTS: usize = 100_000;
 /// Whatever a service asks for, it is asked again within half an hour.
 const LONGEST_PAUSE: Duration = Duration::from_mins(30);
-/// Longer than any window.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 30);
 /// When all places are taken by requests that have no answer yet.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
 /// Two clocks do not run alike.
@@ -229,7 +224,7 @@ mod tests {
         let limiter = Limiter::new(&[Rate { requests: 2, window: Duration::from_millis(50) }]);
         let mut answered: VecDeque<Instant> = VecDeque::new();
         for _ in 0..6 {
-            let permit = limiter.permit().await;
+            let permit = limiter.permit(None).await.unwrap();
             if answered.len() == 2 {
                 let earlier = answered.pop_front().unwrap();
                 assert!(earlier.elapsed() >= Duration::from_millis(50));

@@ -167,13 +167,12 @@ impl Client {
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ApiError::Unauthorized)?;
         bearer.set_sensitive(true);
         let before = Instant::now();
-        let permit = match (&self.limiter, self.longest_wait) {
-            (None, _) => None,
-            (Some(limiter), None) => Some(limiter.permit().await),
-            (Some(limiter), Some(longest)) => {
-                let permit = limiter.permit_within(longest).await;
+        let permit = match &self.limiter {
+            Some(limiter) => {
+                let permit = limiter.permit(self.longest_wait).await;
                 Some(permit.map_err(|wait| ApiError::TooMany { retry_after: Some(wait) })?)
             }
+            None => None,
         };
         let waited = before.elapsed();
         if waited > LONG {

@@ -63,7 +63,10 @@ impl Config {
     #[must_use]
     pub fn contradictions(&self) -> Vec<(Vec<String>, String)> {
         let mut found = shared::contradictions(self.checkpoints.as_ref(), Some(&self.tenant));
-        if self.own_updates == Own::Suppress && self.updates != Updates::All {
+        if self.own_updates != Own::Suppress {
+            return found;
+        }
+        if self.updates != Updates::All {
             let message = "`suppress` needs `updates = \"all\"`: else nobody can tell what of a record was sent; use `tag`";
             found.push((vec!["own_updates".to_owned()], message.to_owned()));
         }
@@ -72,7 +75,7 @@ impl Config {
             Resource::MdeAlerts => true,
             Resource::GraphAlerts | Resource::XdrIncidents => false,
         };
-        if self.own_updates == Own::Suppress && has_more {
+        if has_more {
             let message = "`suppress` is not for records that are sent with more than is changed, alerts or evidence, which \
                            may be new at the same time; use `tag`";
             found.push((vec!["own_updates".to_owned()], message.to_owned()));
